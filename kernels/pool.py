@@ -1,0 +1,157 @@
+"""Max and average pooling, images last in memory: x (C, H, W, N), y (C, P, Q, N), C-contiguous.
+
+Windows start at p * stride - pad. In ceil mode, and with padding, windows reach over the edge; they see only the pixels
+that exist: the maximum ignores the rest, the average divides by the number of pixels seen (or by K * K if the layer asks).
+A NaN in a window is its maximum. Of equal pixels the first in reading order counts, as in every framework.
+"""
+import numpy as np
+
+from npcbnet.kernels._jit import choose, jit
+
+
+@jit
+def max_forward_loop(x, K, stride, pad, y, winner):
+    """Fill y with the windows' maxima and winner (uint8, same shape) with their place k * K + l in the window."""
+    C, H, W, N = x.shape
+    P, Q = y.shape[1:3]
+    for c in range(C):
+        for p in range(P):
+            for q in range(Q):
+                best, place = y[c, p, q], winner[c, p, q]
+                fresh = True
+                for k in range(max(0, pad - p * stride), min(K, H + pad - p * stride)):
+                    for l in range(max(0, pad - q * stride), min(K, W + pad - q * stride)):
+                        pixel = x[c, p * stride + k - pad, q * stride + l - pad]
+                        here = np.uint8(k * K + l)
+                        if fresh:
+                            fresh = False
+                            for n in range(N):
+                                best[n] = pixel[n]
+                                place[n] = here
+                        else:
+                            for n in range(N):
+                                value = pixel[n]
+                                take = (value > best[n]) | (value != value)
+                                best[n] = value if take else best[n]
+                                place[n] = here if take else place[n]
+
+
+@jit
+def max_backward_loop(dy, winner, K, stride, pad, dx):
+    """Fill dx with dy (C, P, Q, N) sent to the pixel that won its window."""
+    C, H, W, N = dx.shape
+    P, Q = dy.shape[1:3]
+    dx[:] = 0
+    for c in range(C):
+        for p in range(P):
+            for q in range(Q):
+                gradient, place = dy[c, p, q], winner[c, p, q]
+                for k in range(max(0, pad - p * stride), min(K, H + pad - p * stride)):
+                    for l in range(max(0, pad - q * stride), min(K, W + pad - q * stride)):
+                        pixel = dx[c, p * stride + k - pad, q * stride + l - pad]
+                        here = np.uint8(k * K + l)
+                        for n in range(N):
+                            pixel[n] += gradient[n] if place[n] == here else gradient[n] - gradient[n]
+
+
+@jit
+def average_forward_loop(x, K, stride, pad, count_pad, y):
+    """Fill y with the windows' means, over K * K with count_pad, else over the pixels inside the image."""
+    C, H, W, N = x.shape
+    P, Q = y.shape[1:3]
+    for c in range(C):
+        for p in range(P):
+            for q in range(Q):
+                k_first, k_last = max(0, pad - p * stride), min(K, H + pad - p * stride)
+                l_first, l_last = max(0, pad - q * stride), min(K, W + pad - q * stride)
+                seen = K * K if count_pad else (k_last - k_first) * (l_last - l_first)
+                total = y[c, p, q]
+                total[:] = 0
+                for k in range(k_first, k_last):
+                    for l in range(l_first, l_last):
+                        pixel = x[c, p * stride + k - pad, q * stride + l - pad]
+                        for n in range(N):
+                            total[n] += pixel[n]
+                for n in range(N):
+                    total[n] /= seen
+
+
+@jit
+def average_backward_loop(dy, K, stride, pad, count_pad, dx):
+    """Fill dx with dy (C, P, Q, N) shared equally by the pixels of its window."""
+    C, H, W, N = dx.shape
+    P, Q = dy.shape[1:3]
+    dx[:] = 0
+    for c in range(C):
+        for p in range(P):
+            for q in range(Q):
+                k_first, k_last = max(0, pad - p * stride), min(K, H + pad - p * stride)
+                l_first, l_last = max(0, pad - q * stride), min(K, W + pad - q * stride)
+                seen = K * K if count_pad else (k_last - k_first) * (l_last - l_first)
+                gradient = dy[c, p, q]
+                for k in range(k_first, k_last):
+                    for l in range(l_first, l_last):
+                        pixel = dx[c, p * stride + k - pad, q * stride + l - pad]
+                        for n in range(N):
+                            pixel[n] += gradient[n] / seen
+
+
+def _taps(shape, K, stride, pad, P, Q):
+    """For each place (k, l) of the window: the outputs that see a pixel there, and those pixels, as pairs of slices."""
+    H, W = shape[1:3]
+    for k in range(K):
+        p0, p1 = max(0, -((k - pad) // stride)), min(P, (H - 1 + pad - k) // stride + 1)
+        for l in range(K):
+            q0, q1 = max(0, -((l - pad) // stride)), min(Q, (W - 1 + pad - l) // stride + 1)
+            if p0 < p1 and q0 < q1:
+                h0, w0 = p0 * stride + k - pad, q0 * stride + l - pad
+                yield k * K + l, np.s_[:, p0:p1, q0:q1], np.s_[
+                    :, h0:h0 + (p1 - p0 - 1) * stride + 1:stride, w0:w0 + (q1 - q0 - 1) * stride + 1:stride]
+
+
+def max_forward_numpy(x, K, stride, pad, y, winner):
+    """The same in NumPy, one place of the window after the other."""
+    y[:] = -np.inf
+    winner[:] = 255
+    for here, outputs, pixels in _taps(x.shape, K, stride, pad, *y.shape[1:3]):
+        value, best, place = x[pixels], y[outputs], winner[outputs]
+        take = (value > best) | np.isnan(value) | (place == 255)
+        np.copyto(best, value, where=take)
+        np.copyto(place, here, where=take)
+
+
+def max_backward_numpy(dy, winner, K, stride, pad, dx):
+    """The same in NumPy."""
+    dx[:] = 0
+    for here, outputs, pixels in _taps(dx.shape, K, stride, pad, *dy.shape[1:3]):
+        dx[pixels] += np.where(winner[outputs] == here, dy[outputs], 0)
+
+
+def _seen(shape, K, stride, pad, count_pad, P, Q):
+    """How many pixels each window's mean is over, (1, P, Q, 1)."""
+    seen = np.zeros((1, P, Q, 1))
+    for _, outputs, _ in _taps(shape, K, stride, pad, P, Q):
+        seen[outputs] += 1
+    return np.full_like(seen, K * K) if count_pad else seen
+
+
+def average_forward_numpy(x, K, stride, pad, count_pad, y):
+    """The same in NumPy."""
+    y[:] = 0
+    for _, outputs, pixels in _taps(x.shape, K, stride, pad, *y.shape[1:3]):
+        y[outputs] += x[pixels]
+    y /= _seen(x.shape, K, stride, pad, count_pad, *y.shape[1:3]).astype(y.dtype)
+
+
+def average_backward_numpy(dy, K, stride, pad, count_pad, dx):
+    """The same in NumPy."""
+    dx[:] = 0
+    share = dy / _seen(dx.shape, K, stride, pad, count_pad, *dy.shape[1:3]).astype(dy.dtype)
+    for _, outputs, pixels in _taps(dx.shape, K, stride, pad, *dy.shape[1:3]):
+        dx[pixels] += share[outputs]
+
+
+max_forward = choose(max_forward_loop, max_forward_numpy)
+max_backward = choose(max_backward_loop, max_backward_numpy)
+average_forward = choose(average_forward_loop, average_forward_numpy)
+average_backward = choose(average_backward_loop, average_backward_numpy)

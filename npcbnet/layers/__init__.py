@@ -1,0 +1,39 @@
+"""The layers, one operator a file, and the closed table of names that a model file may use."""
+from npcbnet.errors import ModelFileError
+from npcbnet.layers.avgpool2d import AvgPool2d
+from npcbnet.layers.base import Layer
+from npcbnet.layers.clip import Clip
+from npcbnet.layers.conv2d import Conv2d
+from npcbnet.layers.dense import Dense
+from npcbnet.layers.dropout import Dropout
+from npcbnet.layers.flatten import Flatten, Reshape
+from npcbnet.layers.initialise import initialise
+from npcbnet.layers.maxpool2d import MaxPool2d
+from npcbnet.layers.relu import ReLU
+from npcbnet.layers.sequential import Sequential
+from npcbnet.layers.sigmoid import Sigmoid
+from npcbnet.layers.softmax import Softmax
+from npcbnet.layers.upsample2d import Upsample2d
+
+__all__ = ["AvgPool2d", "Clip", "Conv2d", "Dense", "Dropout", "Flatten", "LAYERS", "Layer", "MaxPool2d", "ReLU", "Reshape",
+           "Sequential", "Sigmoid", "Softmax", "Upsample2d", "from_config", "initialise"]
+
+LAYERS = {layer.name: layer for layer in
+          (AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape, Sigmoid, Softmax, Upsample2d)}
+
+
+def from_config(config):
+    """The layer, or list of layers as a Sequential, that `config()` described. Allocates no parameters.
+
+    Raises ModelFileError for an unknown layer or field, ShapeError for values that cannot work.
+    """
+    if isinstance(config, list):
+        return Sequential([from_config(inner) for inner in config])
+    if not isinstance(config, dict) or config.get("layer") not in LAYERS:
+        name = config.get("layer") if isinstance(config, dict) else config
+        raise ModelFileError(f"unknown layer {name!r:.60}; this version knows {', '.join(LAYERS)}")
+    layer = LAYERS[config["layer"]]
+    fields = {key: value for key, value in config.items() if key != "layer"}
+    if sorted(fields) != sorted(layer.fields):
+        raise ModelFileError(f"layer {layer.name!r} has the fields {list(layer.fields)}, the file gives {sorted(fields)!r:.200}")
+    return layer(**fields)

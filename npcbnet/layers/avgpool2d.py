@@ -1,0 +1,41 @@
+"""Mean over windows."""
+from npcbnet.kernels import pool
+from npcbnet.layers.base import Layer, aligned_empty, expect, images_first, images_last, positive
+from npcbnet.layers.maxpool2d import pooled_side
+
+
+class AvgPool2d(Layer):
+    """x (N, C, H, W) -> y (N, C, P, Q). count_pad: divide by K * K also where a window reaches over the edge."""
+
+    name = "avgpool2d"
+    fields = ("kernel", "stride", "pad", "ceil_mode", "count_pad")
+
+    def __init__(self, kernel=2, stride=None, pad=0, ceil_mode=False, count_pad=False):
+        super().__init__()
+        stride = kernel if stride is None else stride
+        positive("AvgPool2d", kernel=kernel, stride=stride, pad=pad)
+        self.kernel, self.stride, self.pad = int(kernel), int(stride), int(pad)
+        self.ceil_mode, self.count_pad = bool(ceil_mode), bool(count_pad)
+        expect(2 * self.pad <= self.kernel, self, (), "padding of at most half its kernel")
+
+    def output_shape(self, shape):
+        expect(len(shape) == 3, self, shape, "(C, H, W) images")
+        sides = [pooled_side(side, self.kernel, self.stride, self.pad, self.ceil_mode) for side in shape[1:]]
+        expect(min(sides) >= 1, self, shape, "images no smaller than its window")
+        return (shape[0], *sides)
+
+    def forward(self, x, train=False, rng=None):
+        shape = self.output_shape(x.shape[1:])
+        x = images_last(x)
+        y = aligned_empty((*shape, x.shape[3]), x.dtype)
+        pool.average_forward(x, self.kernel, self.stride, self.pad, self.count_pad, y)
+        if not train:
+            return images_first(y), None
+        x_shape = x.shape
+
+        def backward(dy, need_dx=True):
+            dx = aligned_empty(x_shape, dy.dtype)
+            pool.average_backward(images_last(dy), self.kernel, self.stride, self.pad, self.count_pad, dx)
+            return images_first(dx), {}
+
+        return images_first(y), backward

@@ -1,0 +1,54 @@
+"""Maximum over windows."""
+import numpy as np
+
+from npcbnet.kernels import pool
+from npcbnet.layers.base import Layer, aligned_empty, expect, images_first, images_last, positive
+
+
+def pooled_side(side, kernel, stride, pad, ceil_mode):
+    """Windows along one side of `side` pixels: floor or ceil((side + 2 pad - kernel) / stride) + 1.
+
+    In ceil mode a window that would start beyond the image and its left padding is left out, as in PyTorch and ONNX.
+    """
+    reach = side + 2 * pad - kernel
+    if not ceil_mode:
+        return reach // stride + 1
+    windows = -(-reach // stride) + 1
+    return windows - 1 if (windows - 1) * stride >= side + pad else windows
+
+
+class MaxPool2d(Layer):
+    """x (N, C, H, W) -> y (N, C, P, Q). Padding never wins: windows see only the pixels that exist."""
+
+    name = "maxpool2d"
+    fields = ("kernel", "stride", "pad", "ceil_mode")
+
+    def __init__(self, kernel=2, stride=None, pad=0, ceil_mode=True):
+        super().__init__()
+        stride = kernel if stride is None else stride
+        positive("MaxPool2d", kernel=kernel, stride=stride, pad=pad)
+        self.kernel, self.stride, self.pad, self.ceil_mode = int(kernel), int(stride), int(pad), bool(ceil_mode)
+        expect(2 * self.pad <= self.kernel <= 15, self, (), "a kernel of at most 15 and padding of at most half of it")
+
+    def output_shape(self, shape):
+        expect(len(shape) == 3, self, shape, "(C, H, W) images")
+        sides = [pooled_side(side, self.kernel, self.stride, self.pad, self.ceil_mode) for side in shape[1:]]
+        expect(min(sides) >= 1, self, shape, "images no smaller than its window")
+        return (shape[0], *sides)
+
+    def forward(self, x, train=False, rng=None):
+        shape = self.output_shape(x.shape[1:])
+        x = images_last(x)
+        y = aligned_empty((*shape, x.shape[3]), x.dtype)
+        winner = aligned_empty(y.shape, np.uint8)
+        pool.max_forward(x, self.kernel, self.stride, self.pad, y, winner)
+        if not train:
+            return images_first(y), None
+        x_shape = x.shape
+
+        def backward(dy, need_dx=True):
+            dx = aligned_empty(x_shape, dy.dtype)
+            pool.max_backward(images_last(dy), winner, self.kernel, self.stride, self.pad, dx)
+            return images_first(dx), {}
+
+        return images_first(y), backward

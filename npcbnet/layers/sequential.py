@@ -1,0 +1,78 @@
+"""Layers one after the other."""
+from npcbnet.errors import ShapeError
+from npcbnet.layers.base import Layer
+
+
+class Sequential(Layer):
+    """A list of layers; its backward is the list of theirs, run from the end.
+
+    Parameters and gradients of layer i are named "i.weight", "i.bias".
+    """
+
+    name = "sequential"
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = list(layers)
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __iter__(self):
+        return iter(self.layers)
+
+    def __getitem__(self, index):
+        """One layer, or for a slice a Sequential that shares those layers and their weights."""
+        return Sequential(self.layers[index]) if isinstance(index, slice) else self.layers[index]
+
+    @property
+    def params(self):
+        return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.params.items()}
+
+    @params.setter
+    def params(self, arrays):
+        for key, array in arrays.items():
+            index, name = key.split(".", 1)
+            self.layers[int(index)].params[name] = array
+
+    def config(self):
+        return {"layer": self.name, "layers": [layer.config() for layer in self.layers]}
+
+    def param_shapes(self):
+        return {f"{i}.{name}": shape for i, layer in enumerate(self.layers) for name, shape in layer.param_shapes().items()}
+
+    def shapes(self, shape):
+        """The shape of one image before the first layer and after each: a list of len(self) + 1 tuples."""
+        shapes = [tuple(shape)]
+        for i, layer in enumerate(self.layers):
+            try:
+                shapes.append(layer.output_shape(shapes[-1]))
+            except ShapeError as error:
+                raise ShapeError(f"layer {i + 1} of {len(self)}: {error}") from None
+        return shapes
+
+    def output_shape(self, shape):
+        return self.shapes(shape)[-1]
+
+    def macs(self, shape):
+        return sum(layer.macs(before) for layer, before in zip(self.layers, self.shapes(shape)))
+
+    def forward(self, x, train=False, rng=None):
+        backwards = []
+        for layer in self.layers:
+            x, backward = layer.forward(x, train, rng)
+            backwards.append(backward)
+        if not train:
+            return x, None
+
+        def backward(dy, need_dx=True):
+            grads = {}
+            for i in range(len(backwards) - 1, -1, -1):
+                dy, own = backwards[i](dy, need_dx or i > 0)
+                grads.update((f"{i}.{name}", gradient) for name, gradient in own.items())
+            return dy, grads
+
+        return x, backward
+
+    def __repr__(self):
+        return "Sequential([" + ", ".join(map(repr, self.layers)) + "])"

@@ -1,0 +1,78 @@
+"""Optimisers and learning-rate schedules. An optimiser updates a {name: array} of parameters in place."""
+import numpy as np
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015).
+
+    fold_epsilon=False is their Algorithm 1: theta -= alpha * m_hat / (sqrt(v_hat) + epsilon).
+    fold_epsilon=True is the form at the end of their section 2, which Chainer and TensorFlow run: the bias corrections go into
+    the step size, alpha_t = alpha sqrt(1 - beta2^t) / (1 - beta1^t), and theta -= alpha_t * m / (sqrt(v) + epsilon).
+    """
+
+    def __init__(self, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, fold_epsilon=False):
+        self.learning_rate, self.beta1, self.beta2 = learning_rate, beta1, beta2
+        self.epsilon, self.fold_epsilon = epsilon, fold_epsilon
+        self.step, self.m, self.v = 0, {}, {}
+
+    def update(self, params, grads):
+        """One step. params, grads: {name: array}, same keys and shapes."""
+        self.step += 1
+        correct_m, correct_v = 1 - self.beta1 ** self.step, 1 - self.beta2 ** self.step
+        for name, theta in params.items():
+            gradient = grads[name]
+            m = self.m.setdefault(name, np.zeros_like(theta))
+            v = self.v.setdefault(name, np.zeros_like(theta))
+            m += (1 - self.beta1) * (gradient - m)
+            v += (1 - self.beta2) * (np.square(gradient) - v)
+            if self.fold_epsilon:
+                theta -= (self.learning_rate * np.sqrt(correct_v) / correct_m) * m / (np.sqrt(v) + self.epsilon)
+            else:
+                theta -= (self.learning_rate / correct_m) * m / (np.sqrt(v / correct_v) + self.epsilon)
+
+    def state(self):
+        """Everything a checkpoint needs: {name: array}."""
+        moments = {f"m.{name}": array for name, array in self.m.items()} | {f"v.{name}": a for name, a in self.v.items()}
+        return moments | {"step": np.array(self.step)}
+
+    def restore(self, state):
+        """Take back what state() gave."""
+        self.step = int(state["step"])
+        self.m = {name[2:]: np.array(array) for name, array in state.items() if name.startswith("m.")}
+        self.v = {name[2:]: np.array(array) for name, array in state.items() if name.startswith("v.")}
+
+
+class SGD:
+    """Stochastic gradient descent with momentum (Polyak, 1964): u = momentum * u + g; theta -= learning_rate * u."""
+
+    def __init__(self, learning_rate=0.01, momentum=0.9, nesterov=False):
+        self.learning_rate, self.momentum, self.nesterov, self.u = learning_rate, momentum, nesterov, {}
+
+    def update(self, params, grads):
+        """One step. params, grads: {name: array}, same keys and shapes. nesterov: look one step of momentum ahead."""
+        for name, theta in params.items():
+            u = self.u.setdefault(name, np.zeros_like(theta))
+            u *= self.momentum
+            u += grads[name]
+            theta -= self.learning_rate * (grads[name] + self.momentum * u if self.nesterov else u)
+
+    def state(self):
+        """Everything a checkpoint needs: {name: array}."""
+        return {f"u.{name}": array for name, array in self.u.items()}
+
+    def restore(self, state):
+        """Take back what state() gave."""
+        self.u = {name[2:]: np.array(array) for name, array in state.items() if name.startswith("u.")}
+
+
+def constant(step, steps):
+    """Factor of the learning rate at `step` of `steps`: always 1."""
+    return 1.0
+
+
+def cosine(step, steps):
+    """Factor of the learning rate: from 1 down to 0 along half a cosine (Loshchilov and Hutter, 2017, eq. 5, one cycle)."""
+    return 0.5 * (1 + np.cos(np.pi * min(step, steps) / max(1, steps)))
+
+
+SCHEDULES = {"constant": constant, "cosine": cosine}
