@@ -1,6 +1,8 @@
 """Optimisers and learning-rate schedules. An optimiser updates a {name: array} of parameters in place."""
 import numpy as np
 
+from npcbnet.kernels import adam
+
 
 class Adam:
     """Adam (Kingma and Ba, 2015).
@@ -19,16 +21,15 @@ class Adam:
         """One step. params, grads: {name: array}, same keys and shapes."""
         self.step += 1
         correct_m, correct_v = 1 - self.beta1 ** self.step, 1 - self.beta2 ** self.step
+        # (learning rate, divisor of v): the two forms differ in where the bias corrections stand
+        rate, divisor = ((self.learning_rate * np.sqrt(correct_v) / correct_m, 1.0) if self.fold_epsilon
+                         else (self.learning_rate / correct_m, correct_v))
         for name, theta in params.items():
-            gradient = grads[name]
-            m = self.m.setdefault(name, np.zeros_like(theta))
-            v = self.v.setdefault(name, np.zeros_like(theta))
-            m += (1 - self.beta1) * (gradient - m)
-            v += (1 - self.beta2) * (np.square(gradient) - v)
-            if self.fold_epsilon:
-                theta -= (self.learning_rate * np.sqrt(correct_v) / correct_m) * m / (np.sqrt(v) + self.epsilon)
-            else:
-                theta -= (self.learning_rate / correct_m) * m / (np.sqrt(v / correct_v) + self.epsilon)
+            if name not in self.m:
+                self.m[name], self.v[name] = np.zeros_like(theta), np.zeros_like(theta)
+            settings = (theta.dtype.type(value) for value in (self.beta1, self.beta2, rate, divisor, self.epsilon))
+            adam.update(theta.reshape(-1), self.m[name].reshape(-1), self.v[name].reshape(-1),
+                        np.ascontiguousarray(grads[name]).reshape(-1), *settings)
 
     def state(self):
         """Everything a checkpoint needs: {name: array}."""

@@ -2,6 +2,7 @@
 import io
 import random
 import sys
+import time
 import types
 import warnings
 import zipfile
@@ -38,7 +39,7 @@ def same(one, other):
                for a, b in ((one.train, other.train), (one.validation, other.validation), (one.test, other.test)))
 
 
-# --- splits -------------------------------------------------------------------------------------------------------------
+# --- splits ---
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 80), min_size=2, max_size=12), st.floats(0, 0.9), st.integers(0, 5))
 def test_split_is_stratified_complete_and_keeps_every_class(counts, fraction, seed):
@@ -76,12 +77,13 @@ def test_fractions(tmp_path):
 @pytest.mark.parametrize("options", [
     {"seed": -1}, {"seed": 1.5}, {"seed": "1"}, {"seed": True}, {"validation": 1}, {"validation": -0.1},
     {"validation": float("nan")}, {"validation": "0.1"}, {"validation": b"0"}, {"shape": 28}, {"shape": (28, 28)},
-    {"shape": (1, 0, 5)}, {"shape": (1, 2.5, 5)}, {"shape": "128"}, {"shape": (1, 10**9, 10**9)}, {"shape": (1, np.inf, 2)}])
+    {"shape": (1, 0, 5)}, {"shape": (1, 2.5, 5)}, {"shape": "128"},
+    {"shape": (1, 10**9, 10**9)}, {"shape": (1, np.inf, 2)}])
 def test_bad_options(tmp_path, options):
     refused(next(iter(options)), npz(tmp_path), UsageError, **options)
 
 
-# --- dataset ------------------------------------------------------------------------------------------------------------
+# --- dataset ---
 def test_split_and_dataset_check_what_they_are_given():
     images, labels = X[:, None], Y.astype(np.int64)
     with pytest.raises(DataError, match="60 images but 59"):
@@ -102,7 +104,7 @@ def test_split_and_dataset_check_what_they_are_given():
     assert whole.input_shape == (1, 6, 5) and whole.classes == 3 and len(whole.train) == 60
 
 
-# --- layouts and conversion ---------------------------------------------------------------------------------------------
+# --- layouts and conversion ---
 def test_layouts():
     grey = X[:, None]
     colour = RNG.integers(0, 256, (4, 3, 6, 5), np.uint8)
@@ -147,12 +149,31 @@ def test_resizing_keeps_images_apart():
     np.testing.assert_array_equal(convert.to_shape(X[:, None], (1, 3, 9), "x"), alone)
 
 
+@pytest.mark.parametrize("height, width", [(3, 4), (6, 5), (14, 9), (60, 41), (1, 1)])
+def test_resizing_against_pillow(height, width):
+    from PIL import Image
+    for source in (X[0], RNG.integers(0, 256, (97, 33), np.uint8)):
+        in_floats = Image.fromarray(source.astype(np.float32))  # as uint8, Pillow rounds between rows and columns
+        expected = np.asarray(in_floats.resize((width, height), Image.Resampling.BILINEAR))
+        found = convert.to_shape(source[None, None], (1, height, width), "x")[0, 0]
+        assert np.abs(found - expected).max() < 0.501
+
+
+def test_resizing_a_photograph_is_quick_and_a_thread_of_pixels_refused():
+    photograph = np.full((1, 3, 2000, 3000), 77, np.uint8)
+    started = time.perf_counter()
+    assert np.all(convert.to_shape(photograph, (1, 28, 28), "x") == 77)
+    assert time.perf_counter() - started < 3
+    with pytest.raises(DataError, match="at most 32768"):
+        convert.to_shape(np.zeros((1, 1, 1, 40_000), np.uint8), (1, 28, 28), "x")
+
+
 def test_load_brings_all_parts_to_one_shape(tmp_path):
     loaded = data.load(npz(tmp_path, x_test=np.zeros((3, 9, 9, 3), np.uint8), y_test=Y[:3]), shape=(1, 7, 7))
     assert loaded.input_shape == loaded.test.images.shape[1:] == loaded.validation.images.shape[1:] == (1, 7, 7)
 
 
-# --- npz ----------------------------------------------------------------------------------------------------------------
+# --- npz ---
 def test_npz_names_and_titles(tmp_path):
     loaded = data.load(npz(tmp_path, class_names=np.array(["a", "b", "c"])))
     assert (loaded.name, loaded.title, loaded.class_names) == ("set", "set", ("a", "b", "c"))
@@ -163,14 +184,19 @@ def test_npz_names_and_titles(tmp_path):
 
 @pytest.mark.parametrize("arrays, match", [
     ({"y_train": Y[1:]}, "60 images but y_train has 59"), ({"y_train": Y - 1}, "label -1"),
-    ({"y_train": Y * 100}, "label 200 is out of range"), ({"y_train": Y * 2}, "class 1"), ({"y_train": Y * 0}, "at least two"),
-    ({"y_train": Y.astype(float)}, "integers"), ({"y_train": X}, "integers"), ({"y_train": Y.astype(np.uint64) + 2**63}, "range"),
-    ({"y_train": Y + 10**12}, "out of range"), ({"x_train": Y}, "60 images|expected"), ({"x_train": X.astype(np.int16)}, "uint8"),
+    ({"y_train": Y * 100}, "label 200 is out of range"), ({"y_train": Y * 2}, "class 1"),
+    ({"y_train": Y * 0}, "at least two"),
+    ({"y_train": Y.astype(float)}, "integers"), ({"y_train": X}, "integers"),
+    ({"y_train": Y.astype(np.uint64) + 2**63}, "range"),
+    ({"y_train": Y + 10**12}, "out of range"), ({"x_train": Y}, "expected"),
+    ({"x_train": X.astype(np.int16)}, "uint8"),
     ({"class_names": ["a", "b"]}, "label 2 of image 2"), ({"class_names": list("abcd")}, r"class 3 \(d\)"),
     ({"class_names": list("aba")}, "twice"), ({"class_names": ["a", "b\n", "c"]}, "printable"),
     ({"class_names": np.array(["a", 1, None], object)}, "unpickling"), ({"class_names": np.arange(3)}, "strings"),
-    ({"x_train": np.array([{}, 1], object)}, "unpickling"), ({"x_test": X}, "only one of"), ({"y_test": Y}, "only one of"),
-    ({"x_test": X[:4, :5], "y_test": Y[:4]}, "test images are 1x5x5"), ({"x_test": X[:2], "y_test": Y[:2] + 7}, "test label 7"),
+    ({"x_train": np.array([{}, 1], object)}, "unpickling"), ({"x_test": X}, "only one of"),
+    ({"y_test": Y}, "only one of"),
+    ({"x_test": X[:4, :5], "y_test": Y[:4]}, "test images are 1x5x5"),
+    ({"x_test": X[:2], "y_test": Y[:2] + 7}, "test label 7"),
     ({"x_train": X.reshape(60, 30)}, "expected"), ({"x_train": np.zeros((60, 3, 9, 3), np.uint8)}, "axis 1 or axis 3"),
     ({"x_train": X.astype([("a", "u1")])}, "not a plain array"), ({"x_train": X[:0], "y_train": Y[:0]}, "empty")])
 def test_npz_refused(tmp_path, arrays, match):
@@ -226,11 +252,13 @@ def test_npz_truncated_or_mutated_is_refused_or_read(tmp_path):
                 pass
 
 
-# --- folders ------------------------------------------------------------------------------------------------------------
+# --- folders ---
 def save_image(path, pixels):
     from skimage.io import imsave
     path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, pixels, check_contrast=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-image remarks on writing booleans
+        imsave(path, pixels, check_contrast=False)
 
 
 def image_folder(tmp_path, shape=(6, 5), per_class=4):
@@ -247,7 +275,8 @@ def test_folder_of_images(tmp_path):
     loaded = data.load(path)
     assert loaded.title == "pets" and loaded.class_names == ("cat", "dog") and loaded.input_shape == (1, 6, 5)
     assert len(loaded.train) + len(loaded.validation) + len(loaded.test) == 8
-    assert all(np.bincount(part.labels, minlength=2).min() >= 1 for part in (loaded.train, loaded.validation, loaded.test))
+    parts = loaded.train, loaded.validation, loaded.test
+    assert all(np.bincount(part.labels, minlength=2).min() >= 1 for part in parts)
     assert data.load(image_folder(tmp_path, (6, 5, 3)), shape=(3, 8, 8)).input_shape == (3, 8, 8)
 
 
@@ -259,7 +288,7 @@ def test_folder_of_mixed_sizes(tmp_path):
 
 
 @pytest.mark.parametrize("pixels, expected", [
-    (np.full((4, 4), 257 * 9, np.uint16), (9,)), (np.full((4, 4, 4), (10, 20, 30, 255), np.uint8), (10, 20, 30)),
+    (np.full((4, 4), 257 * 200, np.uint16), (200,)), (np.full((4, 4, 4), (10, 20, 30, 255), np.uint8), (10, 20, 30)),
     (np.full((4, 4, 4), (10, 20, 30, 0), np.uint8), (255, 255, 255)), (np.full((4, 4), True), (255,))])
 def test_pixel_formats(tmp_path, pixels, expected):
     from npcbnet.data import folder
@@ -286,7 +315,8 @@ def test_image_bomb_is_not_decoded(tmp_path):
     import zlib
     path = image_folder(tmp_path)
     chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 9000, 9000, 8, 0, 0, 0, 0)) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", 9000, 9000, 8, 0, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
     (path / "cat" / "big.png").write_bytes(png)
     refused("big.png is 9000x9000", path)
     (path / "cat" / "big.png").write_bytes(png.replace(struct.pack(">I", 9000) * 2, struct.pack(">I", 90000) * 2))
@@ -326,7 +356,7 @@ def test_folder_of_idx_files_refused(tmp_path):
     assert len(data.load(folder).test) == 10
 
 
-# --- load ---------------------------------------------------------------------------------------------------------------
+# --- load ---
 @pytest.mark.parametrize("wrong", ["minst", "", None, 3, b"", "a\0b", "x" * 5000, "/dev/null", ["mnist"]])
 def test_unknown_names(wrong):
     with pytest.raises(NpcbnetError) as caught:

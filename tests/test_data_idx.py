@@ -13,7 +13,8 @@ from npcbnet.errors import DataError
 
 
 def idx_bytes(array, type_code=8):
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, type_code, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, type_code, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 4), np.uint8)

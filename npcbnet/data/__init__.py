@@ -49,8 +49,8 @@ def _read(name_or_path, seed, shape):
         return folder.read(path, shape=shape)
     if path.is_file():
         return npz.read(path)
-    raise UsageError(f"unknown data set {str(path)!r}: known names are {', '.join(NAMES)}; a path is accepted too (an .npz, "
-                     "a folder of IDX files, a folder with one sub-folder of images per class), but nothing is there")
+    raise UsageError(f"unknown data set {str(path)!r}: known names are {', '.join(NAMES)}; a path is accepted too "
+                     "(an .npz, a folder of IDX files or of one sub-folder of images per class), but nothing is there")
 
 
 def _digits(seed):

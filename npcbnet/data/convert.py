@@ -6,7 +6,8 @@ import numpy as np
 from npcbnet.errors import DataError, UsageError
 
 MAX_BYTES = 2 << 30  # no single array or file may claim more: a hostile header must not decide how much memory we take
-_BLOCK = 512         # images converted at a time, so that float temporaries stay small beside the uint8 result
+MAX_SIDE = 1 << 15   # of an image to be resized: it bounds the resampling matrix
+_BLOCK_BYTES = 32 << 20  # of float64 at a time, so that temporaries stay small beside the uint8 result
 
 # ITU-R BT.601 section 2.5.1: luma from gamma-encoded R, G, B (the weights of PIL's "L" and OpenCV's grey).
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -52,12 +53,13 @@ def _channels_first(images, where):
 def _from_float(images, where):
     """Floats in 0..1, any layout of strides -> uint8 of the same shape."""
     result = np.empty(images.shape, np.uint8)
-    for start in range(0, len(images), _BLOCK):
-        block = images[start:start + _BLOCK].astype(np.float64)
+    step = max(1, _BLOCK_BYTES // (8 * math.prod(images.shape[1:])))
+    for start in range(0, len(images), step):
+        block = images[start:start + step].astype(np.float64)
         if not (block.min() >= 0 and block.max() <= 1):  # false for NaN too
             raise DataError(f"{where} is float with values from {block.min():.4g} to {block.max():.4g}; "
                             "floats must lie in 0..1, or store uint8 in 0..255")
-        result[start:start + _BLOCK] = np.rint(block * 255)
+        result[start:start + step] = np.rint(block * 255)
     return result
 
 
@@ -69,15 +71,15 @@ def check_shape(shape):
         channels, height, width = (int(side) for side in shape if side == int(side))
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"shape must be (C, H, W), three positive integers, not {shape!r}") from None
-    if min(channels, height, width) < 1 or channels * height * width > MAX_BYTES:
-        raise UsageError(f"shape must be (C, H, W), three positive integers of a sensible size, not {shape!r}")
+    if min(channels, height, width) < 1 or max(channels, height, width) > 4096:
+        raise UsageError(f"shape must be (C, H, W), three integers from 1 to 4096, not {shape!r}")
     return channels, height, width
 
 
 def to_shape(images, shape, where):
     """Convert uint8 (N, C, H, W) to `shape` = (C', H', W'): colour to grey by luma, grey to 3 by repetition, resized.
 
-    Resizing is bilinear with anti-aliasing and stretches to fit (the aspect ratio is not kept). Errors: DataError.
+    Resizing is bilinear, smoothed when it shrinks, and stretches to fit (no aspect ratio is kept). Errors: DataError.
     """
     if shape is None or images.shape[1:] == shape:
         return images
@@ -85,24 +87,36 @@ def to_shape(images, shape, where):
     if images.shape[1] not in (shape[0], 1, 3) or (images.shape[1] != shape[0] and shape[0] not in (1, 3)):
         raise DataError(f"{where} has {images.shape[1]} channels, which cannot become {shape[0]}: "
                         "only 3 -> 1 (luma) and 1 -> 3 (repetition) are defined")
+    if max(images.shape[2:]) > MAX_SIDE:
+        raise DataError(f"{where} has images of {text(images.shape[1:])}; sides of at most {MAX_SIDE} can be resized")
     result = np.empty((len(images), *shape), np.uint8)
-    for start in range(0, len(images), _BLOCK):
-        result[start:start + _BLOCK] = _convert_block(images[start:start + _BLOCK], shape)
+    block = max(1, _BLOCK_BYTES // (8 * math.prod(images.shape[1:])))
+    for start in range(0, len(images), block):
+        result[start:start + block] = _convert_block(images[start:start + block], shape)
     return result
 
 
 def _convert_block(block, shape):
-    """uint8 (N, C, H, W) -> float64 in 0..255, rounded, broadcastable to (N, *shape)."""
+    """uint8 (N, C, H, W) -> float64 whole numbers in 0..255, broadcastable to (N, *shape)."""
     if block.shape[1] == 3 and shape[0] == 1:
-        block = np.rint(np.einsum("nchw,c->nhw", block, _LUMA))[:, None]
+        block = np.einsum("nchw,c->nhw", block, _LUMA)[:, None]
     if block.shape[2:] != shape[1:]:
-        from skimage.transform import resize
-        count, channels = block.shape[:2]
-        # N and C keep their length, so neither the smoothing nor the interpolation mixes images or channels.
-        block = resize(block.astype(np.float64).reshape(count * channels, *block.shape[2:]),
-                       (count * channels, *shape[1:]), order=1, mode="edge", anti_aliasing=True, preserve_range=True)
-        block = np.clip(np.rint(block), 0, 255).reshape(count, channels, *shape[1:])
-    return block  # one channel becomes three by broadcasting
+        rows, columns = (_triangle_weights(old, new) for old, new in zip(block.shape[2:], shape[1:]))
+        block = np.matmul(np.matmul(rows, block), columns.T)
+    # A tie such as 1.5 must not fall to either side by the last bit of a sum, which differs between BLAS libraries.
+    return np.floor(block + (0.5 + 1e-6))  # one channel becomes three by broadcasting
+
+
+def _triangle_weights(old, new):
+    """Matrix (new, old) that resamples a line of pixels: bilinear, widened by old / new when shrinking, edges repeated.
+
+    The triangle filter of D. Schumacher, "General filtered image rescaling", Graphics Gems III, 1992 (Pillow's too).
+    """
+    scale = old / new
+    centres = (np.arange(new) + 0.5) * scale
+    distance = np.abs(np.arange(old) + 0.5 - centres[:, None]) / max(scale, 1.0)
+    weights = np.clip(1 - distance, 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def check_bytes(shape, where, itemsize=1):

@@ -91,7 +91,7 @@ def assemble(raw, *, seed, validation, shape):
         check_labels(test.labels, len(class_names), f"{raw.where}: test")
         if test.images.shape[1:] != train.images.shape[1:]:
             raise DataError(f"{raw.where}: test images are {convert.text(test.images.shape[1:])} but train images "
-                            f"are {convert.text(train.images.shape[1:])}; pass shape=(C, H, W) to bring them to one size")
+                            f"are {convert.text(train.images.shape[1:])}; pass shape=(C, H, W) to make them one size")
     train, held_out = split_off(train, validation, np.random.default_rng([seed, 0]))
     return Dataset(raw.name, raw.title, train, held_out, test, tuple(class_names))
 
@@ -99,8 +99,8 @@ def assemble(raw, *, seed, validation, shape):
 def stratified_split(labels, fraction, rng):
     """Indices (kept, held_out), both ascending, of `labels` (N,): round(fraction N) held out, in proportion by class.
 
-    Largest-remainder rounding, so each class is within one image of its share; a class of two or more gives at least one
-    (the total may then exceed the rounding), and every class keeps at least one. `fraction` 0 holds nothing out.
+    Largest-remainder rounding, so each class is within one image of its share; a class of two or more gives at least
+    one (the total may then exceed the rounding), and every class keeps at least one. `fraction` 0 holds nothing out.
     """
     classes = np.bincount(labels)
     share = classes * fraction

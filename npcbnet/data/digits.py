@@ -25,12 +25,12 @@ FIELD = 16  # side of the elastic field's grid
 class Hand:
     """What varies from image to image, at severity 0 and at severity 1 (in between: linear)."""
 
-    jitter: tuple[float, float] = (0.015, 0.065)  # standard deviation of control points, in digit heights
-    elastic: tuple[float, float] = (0.01, 0.06)  # standard deviation of the smooth displacement, in digit heights
+    jitter: tuple[float, float] = (0.025, 0.07)  # standard deviation of control points, in digit heights
+    elastic: tuple[float, float] = (0.02, 0.08)  # standard deviation of the smooth displacement, in digit heights
     slant: tuple[float, float] = (0.08, 0.38)  # standard deviation of the shear, as a slope
-    turn: tuple[float, float] = (0.03, 0.16)  # standard deviation of the rotation, radians
-    aspect: tuple[float, float] = (0.05, 0.26)  # standard deviation of log width
-    width: tuple[float, float] = (0.12, 0.36)  # standard deviation of log pen width
+    turn: tuple[float, float] = (0.05, 0.12)  # standard deviation of the rotation, radians
+    aspect: tuple[float, float] = (0.1, 0.28)  # standard deviation of log width
+    width: tuple[float, float] = (0.18, 0.42)  # standard deviation of log pen width
     pressure: tuple[float, float] = (0.0, 0.45)  # standard deviation of log ink along the path
     rounding: tuple[float, float] = (0.1, 1.0)  # largest share of the path without corners
     trim: tuple[float, float] = (0.0, 0.08)  # largest part of a stroke missing at each end

@@ -1,5 +1,7 @@
 """Reading a data set from a folder: the four IDX files under MNIST's names, or one sub-folder of images per class."""
+import logging
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +92,7 @@ def _read_image(path):
     from PIL import Image
     from skimage.io import imread
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decoders' remarks; what matters comes as an exception
-            warnings.filterwarnings("error", message="Image size .* exceeds limit")  # Pillow's bomb warning
+        with _quiet():
             _check_size(path, Image)
             pixels = np.asarray(imread(path))
     except DataError:
@@ -101,6 +101,21 @@ def _read_image(path):
         reason = str(error).split("\n")[0][:120] or type(error).__name__
         raise DataError(f"{path} cannot be read as an image ({reason}); remove it or save it as PNG or JPEG") from error
     return _to_channels(_to_uint8(pixels, path), path)
+
+
+@contextmanager
+def _quiet():
+    """Decoders' remarks on a damaged file are not shown, as one line of error follows; a bomb warning is an error."""
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message="Image size .* exceeds limit")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_size(path, pillow):

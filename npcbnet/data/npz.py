@@ -29,8 +29,8 @@ def read(path):
         with zipfile.ZipFile(path) as archive:
             return _read(archive, path)
     except _DAMAGE as error:
-        reason = str(error).replace("\n", " ") or type(error).__name__
-        raise DataError(f"{path} is not an .npz file or is damaged ({reason}); write it again with numpy.savez") from error
+        reason = str(error).replace("\n", " ")[:120] or type(error).__name__
+        raise DataError(f"{path} is no .npz file or is damaged ({reason}); write it again with numpy.savez") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -48,9 +48,9 @@ def _files(*digests):
     return tuple(File(name, shape, digest) for name, shape, digest in zip(FILE_NAMES, _SHAPES, digests))
 
 
-# For the unpacked content of KMNIST's training images we have no hash. A download is held to the sha256 of CODH's .gz (as
-# recorded in MegEngine's and TorchVision-Ruby's tables); a copy of the user's own, which may be repacked or unpacked,
-# only to its IDX structure and shape.
+# For the unpacked content of KMNIST's training images we have no hash. A download is held to the sha256 of CODH's .gz
+# (as in torchvision's prototype datasets and ankane/torchvision-ruby); a copy of the user's own, which may be repacked
+# or unpacked, only to its IDX structure and shape.
 _KMNIST_TRAIN_IMAGES = File(FILE_NAMES[0], _SHAPES[0], None,
                             "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4")
 

@@ -1,0 +1,123 @@
+"""The converting autoencoder: a hard image in, an easy image of the same class out (CBNet, section III-A)."""
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from npcbnet.errors import ShapeError
+from npcbnet.layers import AvgPool2d, Dense, Flatten, ReLU, Reshape, Sequential, Sigmoid, Softmax, Upsample2d, initialise
+from npcbnet.nets.images import as_images
+from npcbnet.nets.model import chunks
+
+OUTPUTS = ("linear", "sigmoid", "softmax")
+
+
+@dataclass(frozen=True)
+class ConverterConfig:
+    """Sizes and form of a dense converting autoencoder.
+
+    hidden, activations: sizes of the hidden layers and "relu" or "linear" for each; the last of them is the code.
+    halve_input: 2x2 means of the image go in. halve_output: a picture of half the sides comes out, enlarged bilinearly.
+    output: "softmax" (Table I; its values sum to `total`, and the picture is divided by its brightest pixel),
+    "linear" (clipped to 0..1) or "sigmoid". residual: the output is added to the image; a nudge, not the paper's conversion.
+    """
+
+    hidden: tuple
+    activations: tuple
+    halve_input: bool = False
+    halve_output: bool = False
+    output: str = "linear"
+    residual: bool = False
+    total: float = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "activations", tuple(self.activations))
+        if not self.hidden or len(self.hidden) != len(self.activations):
+            raise ShapeError(f"a converter needs one activation for each hidden layer, not {self.hidden} and {self.activations}")
+        if not set(self.activations) <= {"relu", "linear"}:
+            raise ShapeError(f"a converter's activations are 'relu' or 'linear', not {self.activations}")
+        if self.output not in OUTPUTS:
+            raise ShapeError(f"a converter's output is one of {', '.join(OUTPUTS)}, not {self.output!r}")
+        if self.residual and self.output != "linear":
+            raise ShapeError("a residual converter adds its output to the image, so the output must be 'linear'")
+
+
+# CBNet, Table I. FullyConnected4, the 784 outputs, is the picture itself.
+TABLE_I = {"mnist": ConverterConfig((784, 384, 32), ("relu", "relu", "linear"), output="softmax"),
+           "fmnist": ConverterConfig((512, 256, 128), ("relu", "relu", "linear"), output="softmax"),
+           "kmnist": ConverterConfig((512, 384, 32), ("relu", "linear", "linear"), output="softmax")}
+
+
+class Converter:
+    """encoder: image -> code; decoder: code -> raw picture (N, C, H, W); `picture` makes an image of it."""
+
+    parts = ("encoder", "decoder")
+
+    def __init__(self, config: ConverterConfig, input_shape):
+        self.form, self.input_shape = config, tuple(input_shape)
+        channels, height, width = self.input_shape
+        if (config.halve_input or config.halve_output) and (height % 2 or width % 2):
+            raise ShapeError(f"a converter that halves its input or output needs even sides, not {height}x{width}")
+        encoder = ([AvgPool2d(2)] if config.halve_input else []) + [Flatten()]
+        features = Sequential(encoder).output_shape(self.input_shape)[0]
+        for size, activation in zip(config.hidden, config.activations):
+            encoder += [Dense(features, size)] + ([ReLU()] if activation == "relu" else [])
+            features = size
+        small = (channels, height // 2, width // 2) if config.halve_output else self.input_shape
+        last = {"linear": [], "sigmoid": [Sigmoid()], "softmax": [Softmax(config.total)]}[config.output]
+        decoder = [Dense(features, int(np.prod(small))), *last, Reshape(small)]
+        self.encoder = Sequential(encoder)
+        self.decoder = Sequential(decoder + ([Upsample2d()] if config.halve_output else []))
+
+    def initialise(self, rng):
+        """Fresh weights, Xavier uniform (Keras's default, in which the paper's autoencoder was written). Returns self."""
+        for part in self.parts:
+            initialise(getattr(self, part), rng, "xavier_uniform")
+        return self
+
+    @property
+    def params(self):
+        """All parameters by name, "part.layer.name"."""
+        return {f"{part}.{name}": array for part in self.parts for name, array in getattr(self, part).params.items()}
+
+    def config(self):
+        """JSON values of the form."""
+        return {**asdict(self.form), "hidden": list(self.form.hidden), "activations": list(self.form.activations)}
+
+    def macs(self):
+        """Multiply-adds for one image."""
+        return self.encoder.macs(self.input_shape) + self.decoder.macs(self.encoder.output_shape(self.input_shape))
+
+    def forward(self, x, train=False, rng=None):
+        """x (N, C, H, W) in 0..1 -> raw (N, C, H, W), code (N, D), backward.
+
+        backward(draw, dcode=None) -> {name: gradient}; dcode is the activity penalty's gradient by the code.
+        """
+        code, encoder_backward = self.encoder.forward(x, train, rng)
+        raw, decoder_backward = self.decoder.forward(code, train, rng)
+        if self.form.residual:
+            raw = x + raw
+        if not train:
+            return raw, code, None
+
+        def backward(draw, dcode=None):
+            dz, decoder_grads = decoder_backward(draw)
+            _, encoder_grads = encoder_backward(dz if dcode is None else dz + dcode, need_dx=False)
+            return ({f"encoder.{name}": gradient for name, gradient in encoder_grads.items()}
+                    | {f"decoder.{name}": gradient for name, gradient in decoder_grads.items()})
+
+        return raw, code, backward
+
+    def picture(self, raw):
+        """What the classifier sees: raw (N, C, H, W) clipped to 0..1; of a softmax, divided by its brightest pixel."""
+        if self.form.output == "softmax":
+            return raw / raw.max(axis=(1, 2, 3), keepdims=True)
+        return np.clip(raw, 0, 1)
+
+    def convert(self, images):
+        """Images as for `predict` -> converted images (N, C, H, W) float32 in 0..1. Raises ShapeError."""
+        images = as_images(images, self.input_shape)
+        converted = np.empty((len(images), *self.input_shape), np.float32)
+        for here, x in chunks(images):
+            converted[here] = self.picture(self.forward(x)[0])
+        return converted

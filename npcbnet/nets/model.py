@@ -1,0 +1,108 @@
+"""What every trained model offers: predict, predict_proba, explain, its cost, and a configuration to rebuild it from."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from npcbnet.errors import ShapeError
+from npcbnet.kernels._jit import COMPILED
+from npcbnet.layers import Sequential
+from npcbnet.nets.images import as_floats, as_images
+
+# Images worked on together. The compiled loops give an image the same bits in any company. NumPy's matrix product does
+# not promise that, and an exit must never depend on the neighbours, so without Numba images go one by one.
+CHUNK = 64 if COMPILED else 1
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model thought of N images.
+
+    label (N,) int64; confidence (N,), the label's probability; entropy (N,) in nats, at the exit taken; exit (N,) int64, 1 is the
+    first; converted (N, C, H, W) float32 in 0..1, what the classifier saw in the images' place (None without a converter).
+    """
+
+    label: np.ndarray
+    confidence: np.ndarray
+    entropy: np.ndarray
+    exit: np.ndarray
+    converted: np.ndarray | None
+
+
+class Model:
+    """Base of the nets. A subclass names its `parts` (Sequentials) and computes `_run`."""
+
+    kind = ""
+    parts = ()
+
+    def __init__(self, input_shape, class_names):
+        if len(input_shape) != 3 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in input_shape):
+            raise ShapeError(f"input_shape must be (channels, rows, columns), whole and positive, not {input_shape!r}")
+        if len(class_names) < 2:
+            raise ShapeError(f"a classifier needs at least two classes, not {len(class_names)}")
+        self.input_shape = tuple(int(side) for side in input_shape)
+        self.class_names = tuple(str(name) for name in class_names)
+        self.record = {}  # how it was trained: command, data, seed, accuracies; stored in the model file
+
+    @property
+    def classes(self):
+        """Number of classes, O."""
+        return len(self.class_names)
+
+    @property
+    def params(self):
+        """All parameters by name, "part.layer.name": the arrays themselves, not copies."""
+        return {f"{part}.{name}": array for part in self.parts for name, array in getattr(self, part).params.items()}
+
+    def param_shapes(self):
+        """{name: shape} of all parameters, without allocating any."""
+        return {f"{part}.{name}": shape for part in self.parts
+                for name, shape in getattr(self, part).param_shapes().items()}
+
+    def set_params(self, arrays):
+        """Take the given arrays, {name: array}, as parameters (no copies)."""
+        for key, array in arrays.items():
+            part, name = key.split(".", 1)
+            getattr(self, part).params = {name: array}
+
+    def parameter_count(self):
+        """Number of parameters."""
+        return sum(int(np.prod(shape)) for shape in self.param_shapes().values())
+
+    def parameter_bytes(self):
+        """Bytes of the parameters as the model computes with them (float32)."""
+        return 4 * self.parameter_count()
+
+    def predict(self, images):
+        """Labels (N,) int64 of the images; as_images tells what arrays it takes. Raises ShapeError."""
+        return self.predict_proba(images).argmax(axis=1).astype(np.int64, copy=False)
+
+    def predict_proba(self, images):
+        """Probabilities (N, O) float32, rows sum to 1. Raises ShapeError."""
+        return self._run(as_images(images, self.input_shape))[0]
+
+    def explain(self, images):
+        """An Explanation of the images: label, confidence, entropy, exit and converted image of each. Raises ShapeError."""
+        p, entropy, exits, converted = self._run(as_images(images, self.input_shape))
+        return Explanation(p.argmax(axis=1).astype(np.int64), p.max(axis=1), entropy, exits, converted)
+
+    def _run(self, images):
+        """Checked images (N, C, H, W) -> p (N, O), entropy (N,), exit (N,), converted (N, C, H, W) or None."""
+        raise NotImplementedError(f"{type(self).__name__}._run")
+
+    def _empty_answer(self, count):
+        """p (N, O), entropy (N,) and exit (N,) to be filled; every image is expected at exit 1."""
+        return np.empty((count, self.classes), np.float32), np.empty(count), np.ones(count, np.int64)
+
+
+def chunks(images):
+    """(slice, float images (n, C, H, W)) after slice, n at most CHUNK."""
+    for start in range(0, len(images), CHUNK):
+        here = slice(start, min(start + CHUNK, len(images)))
+        yield here, as_floats(images[here])
+
+
+def check_logits(net: Sequential, shape, classes, what):
+    """Raise ShapeError unless `net` turns an input of `shape` into one logit for each class."""
+    given = net.output_shape(shape)
+    if given != (classes,):
+        raise ShapeError(f"{what} ends in an output of shape {given}, but there are {classes} classes")

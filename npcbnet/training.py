@@ -1,0 +1,219 @@
+"""Training: one loop for every net of the project.
+
+A batch is cut into shards of SHARD images. Each shard goes forward and backward on its own, on as many threads as there
+are, and the shards' gradients are added in their order. The result is therefore the same bits on one thread or on four. Random
+numbers come from (seed, stage, epoch), so a run that was stopped continues from its last checkpoint to the same bits, too.
+"""
+import json
+import os
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from npcbnet.data.augment import flipped, shifted
+from npcbnet.errors import TrainingError, UsageError
+from npcbnet.files import atomic_write
+from npcbnet.losses import cross_entropy, distillation
+from npcbnet.nets.images import as_floats
+from npcbnet.optim import SCHEDULES, Adam
+from npcbnet.progress import Progress
+
+SHARD = 64  # images: a shard's largest map then fits the second-level cache
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how to train. Of `epochs`, the last `decay` bring the learning rate to 0 along a cosine."""
+
+    epochs: int
+    batch: int = 128
+    learning_rate: float = 1e-3
+    decay: int = 0
+    shift: int = 0  # random shifts of the input by up to so many pixels
+    flip: bool = False  # random mirror images
+    seed: int = 0
+
+
+class ClassifierTask:
+    """Cross-entropy of one stack of layers; with `teacher` logits (N, O), Hinton's distillation mixed in.
+
+    loss = hard * cross-entropy + (1 - hard) * T^2 KL(teacher || net).
+    """
+
+    def __init__(self, net, labels, teacher=None, temperature=3.0, hard=0.3):
+        self.net, self.labels, self.teacher = net, labels, teacher
+        self.temperature, self.hard = temperature, hard
+
+    @property
+    def params(self):
+        return self.net.params
+
+    def gradients(self, x, index, count, rng):
+        """Loss and gradients of a shard: x (n, C, H, W), index (n,) its rows in the training set, count of the batch."""
+        z, backward = self.net.forward(x, True, rng)
+        loss, dz = cross_entropy(z, self.labels[index], count)
+        if self.teacher is not None:
+            soft, dsoft = distillation(z, self.teacher[index], self.temperature, count)
+            loss, dz = self.hard * loss + (1 - self.hard) * soft, self.hard * dz + (1 - self.hard) * dsoft.astype(dz.dtype)
+        return loss, backward(dz, need_dx=False)[1]
+
+
+class BranchyNetTask:
+    """BranchyNet's joint loss: the plain sum of both exits' cross-entropies; every image goes to both exits.
+
+    The stem's backward receives the sum of what branch and trunk send back.
+    """
+
+    def __init__(self, net, labels):
+        self.net, self.labels = net, labels
+
+    @property
+    def params(self):
+        return self.net.params
+
+    def gradients(self, x, index, count, rng):
+        """As ClassifierTask.gradients."""
+        net, labels = self.net, self.labels[index]
+        shared, stem_backward = net.stem.forward(x, True, rng)
+        total, dshared, grads = 0.0, 0, {}
+        for part, head in (("branch", net.branch), ("trunk", net.trunk)):
+            z, backward = head.forward(shared, True, rng)
+            loss, dz = cross_entropy(z, labels, count)
+            back, own = backward(dz)
+            total, dshared = total + loss, dshared + back
+            grads.update((f"{part}.{name}", gradient) for name, gradient in own.items())
+        grads.update((f"stem.{name}", gradient) for name, gradient in stem_backward(dshared, need_dx=False)[1].items())
+        return total, grads
+
+
+def rate_factor(plan, step, steps):
+    """Factor of the learning rate at `step` of an epoch's `steps` (both count over the whole run)."""
+    decaying = plan.decay * steps
+    return SCHEDULES["cosine"](max(0, step - (plan.epochs - plan.decay) * steps), decaying) if decaying else 1.0
+
+
+def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None, quiet=False):
+    """Train task.params in place and return the history, a list of {"epoch", "loss", **validate()} per epoch.
+
+    images (N, C, H, W) uint8; `task` knows the targets by row number. validate: a function of no arguments that gives
+    {name: number} after each epoch. checkpoint: a path; written after each epoch, and where it exists training continues from it.
+    Raises TrainingError when the loss is no longer finite (the last checkpoint is kept) or the checkpoint is of another run.
+    """
+    optimiser, history, identity = Adam(plan.learning_rate), [], identify(task, images, plan, stage)
+    if checkpoint is not None and Path(checkpoint).exists():
+        history = restore(checkpoint, task, optimiser, identity)
+    progress = Progress(stage, plan.epochs, len(images), quiet)
+    steps = -(-len(images) // plan.batch)
+    with one_blas_thread(), ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        for epoch in range(len(history), plan.epochs):
+            progress.begin(epoch)
+            try:
+                loss = _epoch(task, images, plan, optimiser, epoch, steps, identity["stage"], pool, progress)
+            finally:
+                progress.close()
+            values = {"loss": loss, **(validate() if validate else {})}
+            history.append({"epoch": epoch + 1, **values})
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, task, optimiser, identity, history)
+            progress.end(epoch, values)
+    return history
+
+
+def _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress):
+    """All batches of one epoch, in an order of its own; returns the mean loss."""
+    name = int.from_bytes(stage.encode()[:8], "little")
+    order_seed, *batch_seeds = np.random.SeedSequence([plan.seed, name, epoch]).spawn(1 + steps)
+    order = np.random.default_rng(order_seed).permutation(len(images))
+    total = 0.0
+    for batch in range(steps):
+        index = order[batch * plan.batch:(batch + 1) * plan.batch]
+        optimiser.learning_rate = plan.learning_rate * rate_factor(plan, epoch * steps + batch, steps)
+        loss, grads = batch_gradients(task, images, index, plan, batch_seeds[batch], pool)
+        if not np.isfinite(loss):
+            raise TrainingError(f"{stage}: the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}; the last good "
+                                "checkpoint is kept; try a smaller learning rate, and look for damaged images")
+        optimiser.update(task.params, grads)
+        total += loss * len(index)
+        progress.advance(len(index))
+    return total / len(images)
+
+
+def batch_gradients(task, images, index, plan, seed, pool=None):
+    """Mean loss of the batch images[index] and its gradients, shard by shard, on the threads of `pool`."""
+    shards = [index[start:start + SHARD] for start in range(0, len(index), SHARD)]
+    rngs = [np.random.default_rng(child) for child in seed.spawn(len(shards))]
+
+    def work(shard, rng):
+        pixels = shifted(images[shard], plan.shift, rng)
+        return task.gradients(as_floats(flipped(pixels, rng) if plan.flip else pixels), shard, len(index), rng)
+
+    results = list((pool.map if pool else map)(work, shards, rngs))
+    loss, grads = results[0]
+    for more_loss, more in results[1:]:
+        loss += more_loss
+        for name, gradient in more.items():
+            grads[name] += gradient
+    return loss, grads
+
+
+def one_blas_thread():
+    """A context in which NumPy's matrix product uses one thread: the shards already keep every thread busy."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # only speed depends on it
+        return nullcontext()
+    return threadpool_limits(1)
+
+
+def identify(task, images, plan, stage):
+    """What must agree for a checkpoint to be this run's."""
+    shapes = {name: list(array.shape) for name, array in task.params.items()}
+    return {"stage": stage, "plan": dict(vars(plan)), "images": zlib.crc32(images.tobytes()), "shapes": shapes}
+
+
+def save_checkpoint(path, task, optimiser, identity, history):
+    """Parameters, optimiser and history after an epoch, atomically."""
+    arrays = {f"param.{name}": array for name, array in task.params.items()}
+    arrays |= {f"optimiser.{name}": array for name, array in optimiser.state().items()}
+    manifest = json.dumps({"identity": identity, "history": history})
+    with atomic_write(path) as file:
+        np.savez(file, manifest=np.array(manifest), **arrays)
+
+
+def restore(path, task, optimiser, identity):
+    """Put a checkpoint's state into task and optimiser; returns its history. Raises TrainingError if it does not fit."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            manifest = json.loads(str(file["manifest"]))
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise TrainingError(f"checkpoint {path} cannot be read ({error}); remove it to start this stage anew") from None
+    if manifest["identity"] != json.loads(json.dumps(identity)):
+        changed = [key for key in identity if manifest["identity"].get(key) != json.loads(json.dumps(identity[key]))]
+        raise TrainingError(f"checkpoint {path} is of a run with another {' and '.join(changed)}; "
+                            "use that run's options, or another --out")
+    for name, array in task.params.items():
+        array[...] = arrays[f"param.{name}"]
+    optimiser.restore({name[len("optimiser."):]: a for name, a in arrays.items() if name.startswith("optimiser.")})
+    return manifest["history"]
+
+
+def default_threads():
+    """One thread for each core this process may use, four at most (a batch has no more shards to share)."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    return min(cores, 4)
+
+
+def check_threads(threads):
+    """Raise UsageError unless threads is a whole number of at least 1."""
+    if threads < 1:
+        raise UsageError(f"--threads must be at least 1, not {threads}")
+    return threads
