@@ -20,6 +20,7 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n):
     stretch of tap t, and the place of its weight for the first output; w_step: distance to the next output's weight.
     Five outputs by four taps are 20 weights, 4 inputs and 5 sums: what fits 32 vector registers.
     """
+    whole = n // 16 * 16
     o = 0
     while o < outputs:
         block = 5 if o + 5 <= outputs else 1
@@ -44,7 +45,7 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n):
                     a2, b2, c2, d2 = w[a + 2 * s], w[b + 2 * s], w[c + 2 * s], w[d + 2 * s]
                     a3, b3, c3, d3 = w[a + 3 * s], w[b + 3 * s], w[c + 3 * s], w[d + 3 * s]
                     a4, b4, c4, d4 = w[a + 4 * s], w[b + 4 * s], w[c + 4 * s], w[d + 4 * s]
-                    for i in range(n):  # all loads before all stores, or the compiler must expect them to overlap
+                    for i in range(whole):  # all loads before all stores, or the compiler must expect them to overlap
                         u, v, p, q = x0[i], x1[i], x2[i], x3[i]
                         r0 = y0[i] + a0 * u + b0 * v + c0 * p + d0 * q
                         r1 = y1[i] + a1 * u + b1 * v + c1 * p + d1 * q
@@ -53,24 +54,30 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n):
                         r4 = y4[i] + a4 * u + b4 * v + c4 * p + d4 * q
                         y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
                 else:
-                    for i in range(n):
+                    for i in range(whole):
                         y0[i] = y0[i] + a0 * x0[i] + b0 * x1[i] + c0 * x2[i] + d0 * x3[i]
                 t += 4
             else:
                 if block == 5:
                     s = w_step
                     a0, a1, a2, a3, a4 = w[a], w[a + s], w[a + 2 * s], w[a + 3 * s], w[a + 4 * s]
-                    for i in range(n):
+                    for i in range(whole):
                         u = x0[i]
                         r0, r1, r2 = y0[i] + a0 * u, y1[i] + a1 * u, y2[i] + a2 * u
                         r3, r4 = y3[i] + a3 * u, y4[i] + a4 * u
                         y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
                 else:
                     a0 = w[a]
-                    for i in range(n):
+                    for i in range(whole):
                         y0[i] = y0[i] + a0 * x0[i]
                 t += 1
         o += block
+    for o in range(outputs):
+        for i in range(y_at + o * y_step + whole, y_at + o * y_step + n):
+            total = y[i]
+            for t in range(taps):
+                total = total + w[w_at[t] + o * w_step] * x[x_at[t] + i - y_at - o * y_step]
+            y[i] = total
 
 
 @jit

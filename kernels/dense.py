@@ -47,6 +47,7 @@ def _forward_many(x, w, b, y):
     """For batches: neighbouring lanes are neighbouring images; four features by five outputs share their loads."""
     D, N = x.shape
     O = w.shape[1]
+    whole = N // 16 * 16
     for o in range(O):
         y[o] = b[o]
     for o in range(0, O - O % 5, 5):
@@ -58,7 +59,7 @@ def _forward_many(x, w, b, y):
             a2, b2, c2, d2 = w[d, o + 2], w[d + 1, o + 2], w[d + 2, o + 2], w[d + 3, o + 2]
             a3, b3, c3, d3 = w[d, o + 3], w[d + 1, o + 3], w[d + 2, o + 3], w[d + 3, o + 3]
             a4, b4, c4, d4 = w[d, o + 4], w[d + 1, o + 4], w[d + 2, o + 4], w[d + 3, o + 4]
-            for n in range(N):  # all loads before all stores, or the compiler must expect them to overlap
+            for n in range(whole):  # all loads before all stores, or the compiler must expect them to overlap
                 s, t, u, v = x0[n], x1[n], x2[n], x3[n]
                 r0 = y0[n] + a0 * s + b0 * t + c0 * u + d0 * v
                 r1 = y1[n] + a1 * s + b1 * t + c1 * u + d1 * v
@@ -66,10 +67,11 @@ def _forward_many(x, w, b, y):
                 r3 = y3[n] + a3 * s + b3 * t + c3 * u + d3 * v
                 r4 = y4[n] + a4 * s + b4 * t + c4 * u + d4 * v
                 y0[n], y1[n], y2[n], y3[n], y4[n] = r0, r1, r2, r3, r4
-        for d in range(D - D % 4, D):
-            for i in range(5):
-                row, weight, pixel = y[o + i], w[d, o + i], x[d]
-                for n in range(N):
+        for i in range(5):
+            row = y[o + i]
+            for d in range(D):
+                weight, pixel = w[d, o + i], x[d]
+                for n in range(0 if d >= D - D % 4 else whole, N):
                     row[n] = row[n] + weight * pixel[n]
     for o in range(O - O % 5, O):
         row = y[o]

@@ -41,8 +41,8 @@ def max_backward_loop(dy, winner, K, stride, pad, dx):
     """Fill dx with dy (C, P, Q, N) sent to the pixel that won its window."""
     C, H, W, N = dx.shape
     P, Q = dy.shape[1:3]
-    dx[:] = 0
     for c in range(C):
+        dx[c] = 0
         for p in range(P):
             for q in range(Q):
                 gradient, place = dy[c, p, q], winner[c, p, q]
@@ -81,8 +81,8 @@ def average_backward_loop(dy, K, stride, pad, count_pad, dx):
     """Fill dx with dy (C, P, Q, N) shared equally by the pixels of its window."""
     C, H, W, N = dx.shape
     P, Q = dy.shape[1:3]
-    dx[:] = 0
     for c in range(C):
+        dx[c] = 0
         for p in range(P):
             for q in range(Q):
                 k_first, k_last = max(0, pad - p * stride), min(K, H + pad - p * stride)

@@ -17,7 +17,7 @@ from npcbnet.errors import UsageError
 SIDE = 28  # pixels, the image
 BOX = 20.0  # pixels, the digit's longer side
 CENTRE = 14.5  # pixels from the edge: the middle of pixel 14 of 0..27, where the centre of mass is in MNIST
-CHUNK = 1000  # images drawn at once: about 60 MB of work space whatever n
+CHUNK = 1000  # images drawn at once: about 100 MB of work space whatever n
 FIELD = 16  # side of the elastic field's grid
 
 
@@ -30,8 +30,11 @@ class Hand:
     slant: tuple[float, float] = (0.08, 0.38)  # standard deviation of the shear, as a slope
     turn: tuple[float, float] = (0.05, 0.12)  # standard deviation of the rotation, radians
     aspect: tuple[float, float] = (0.1, 0.28)  # standard deviation of log width
+    taper: tuple[float, float] = (0.06, 0.3)  # standard deviation of the bottom's width over the top's, less one
+    waist: tuple[float, float] = (0.04, 0.22)  # standard deviation of the shift of the middle, in half digit heights
+    drift: tuple[float, float] = (0.2, 0.8)  # standard deviation of the place, pixels: a centre of mass is never exact
     width: tuple[float, float] = (0.18, 0.42)  # standard deviation of log pen width
-    pressure: tuple[float, float] = (0.0, 0.45)  # standard deviation of log ink along the path
+    pressure: tuple[float, float] = (0.05, 0.5)  # standard deviation of log ink along the path
     rounding: tuple[float, float] = (0.1, 1.0)  # largest share of the path without corners
     trim: tuple[float, float] = (0.0, 0.08)  # largest part of a stroke missing at each end
     rough: tuple[float, float] = (0.0, 0.22)  # standard deviation of the edge, pixels
@@ -60,7 +63,8 @@ def _choose(rng: np.random.Generator, labels: np.ndarray, severity: np.ndarray) 
     return chosen
 
 
-def _paths(rng: np.random.Generator, labels: np.ndarray, severity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _paths(rng: np.random.Generator, labels: np.ndarray,
+           severity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pen paths for labels (N,): points (N, P, 2) as (x, y) in digit heights, shown (N, P) bool, stroke (N, P)."""
     count = len(labels)
     points, stroke = np.zeros((count, POINTS, 2)), np.zeros((count, POINTS), np.int64)
@@ -89,7 +93,7 @@ def _bend(rng: np.random.Generator, points: np.ndarray, severity: np.ndarray) ->
     count = len(points)
     spread = 2.5
     fields = gaussian_filter(rng.standard_normal((2, count, FIELD, FIELD)), (0, 0, spread, spread), mode="wrap")
-    fields /= fields.std()
+    fields *= 2 * np.sqrt(np.pi) * spread  # back to standard deviation 1
     places = np.clip(points, -0.2, 1.2).transpose(2, 0, 1) + 0.2
     places = places * ((FIELD - 1) / 1.4)
     image = np.broadcast_to(np.arange(count)[:, None], places.shape[1:])
@@ -98,38 +102,45 @@ def _bend(rng: np.random.Generator, points: np.ndarray, severity: np.ndarray) ->
 
 
 def _slope(rng: np.random.Generator, points: np.ndarray, severity: np.ndarray) -> np.ndarray:
-    """Width, slant and rotation of points (N, P, 2), about the middle of the unit box."""
-    normal = rng.standard_normal((3, len(points)))
+    """Width, taper, waist, slant and rotation of points (N, P, 2), about the middle of the unit box."""
+    normal = rng.standard_normal((5, len(points)))
     aspect = np.exp(normal[0] * _between(HAND.aspect, severity))
     shear = LEAN + normal[1] * _between(HAND.slant, severity)
     turn = normal[2] * _between(HAND.turn, severity)
     x = (points[..., 0] - 0.5) * aspect[:, None]
     y = points[..., 1] - 0.5
+    x = x * (1 + (normal[3] * _between(HAND.taper, severity))[:, None] * y)
+    y = y + (normal[4] * _between(HAND.waist, severity) * 2)[:, None] * (0.25 - y * y)
     x = x - y * shear[:, None]
     cosine, sine = np.cos(turn)[:, None], np.sin(turn)[:, None]
     return np.stack((cosine * x - sine * y, sine * x + cosine * y), axis=2)
 
 
-def _fit(points: np.ndarray, ink: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, P, 2) in pixels: the inked box fits BOX, the centre of mass is the image's; and ink (N, P) per pixel."""
-    shown = ink[..., None] > 0
+def _fit(points: np.ndarray, mass: np.ndarray, radius: np.ndarray, drift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, P, 2) in pixels, their box within BOX and their mass (N, P) at CENTRE + drift, and the scale (N,) that did it.
+
+    points (N, P, 2) and mass (N, P) in digit heights, radius (N,) half the pen's width and drift (N, 2) in pixels.
+    """
+    shown = mass[..., None] > 0
     low = np.where(shown, points, np.inf).min(axis=1)
     high = np.where(shown, points, -np.inf).max(axis=1)
     scale = (BOX - 2 * radius) / np.maximum((high - low).max(axis=1), 1e-6)
-    points, ink = points * scale[:, None, None], ink * scale[:, None]
-    centre = np.einsum("np,npc->nc", ink, points) / ink.sum(axis=1)[:, None]
-    points = points - centre[:, None] + CENTRE
+    points = points * scale[:, None, None]
+    centre = np.einsum("np,npc->nc", mass, points) / mass.sum(axis=1)[:, None]
+    points = points + (CENTRE + drift - centre)[:, None]
     # A lopsided digit must stay inside the image, even off its centre of mass.
     low = np.where(shown, points, np.inf).min(axis=1) - radius[:, None]
     high = np.where(shown, points, -np.inf).max(axis=1) + radius[:, None]
-    return points + (np.maximum(0.5 - low, 0) - np.maximum(high - SIDE + 0.5, 0))[:, None], ink
+    return points + (np.maximum(0.5 - low, 0) - np.maximum(high - SIDE + 0.5, 0))[:, None], scale
 
 
 def _ink(points: np.ndarray, ink: np.ndarray, radius: np.ndarray, rough: np.ndarray) -> np.ndarray:
     """Images (N, SIDE, SIDE) in 0..1 of paths (N, P, 2) in pixels with half width radius (N,) pixels.
 
-    A path blurred by a Gaussian has density peak * exp(-distance^2 / 2 spread^2) beside it, and a Gaussian is a product of
-    one in x and one in y: the whole image is one small matrix product, and its logarithm gives the distance back.
+    `ink` (N, P): length of path at each point, pixels, times the pen's pressure; `rough` (N, SIDE, SIDE): how far
+    the edge moves out, pixels. A path blurred by a Gaussian has density peak * exp(-distance^2 / 2 spread^2) beside it,
+    and a Gaussian is a product of one in x and one in y: an image is one small matrix product, its logarithm the
+    distance.
     """
     # In float64, so that neither the number of threads nor the processor's order of adding shows in a byte.
     spread = np.maximum(0.55, 0.35 * radius)[:, None, None]
@@ -140,6 +151,13 @@ def _ink(points: np.ndarray, ink: np.ndarray, radius: np.ndarray, rough: np.ndar
     return np.clip(0.5 + (radius[:, None, None] - distance + rough) / 1.2, 0.0, 1.0)
 
 
+def _ripple(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Smooth noise along each path (count, P), of standard deviation 1."""
+    spread = 10.0
+    noise = gaussian_filter(rng.standard_normal((count, POINTS)), (0, spread), mode="wrap")
+    return noise * np.sqrt(2 * np.sqrt(np.pi) * spread)
+
+
 def _chunk(rng: np.random.Generator, labels: np.ndarray, severity: np.ndarray) -> np.ndarray:
     """Images (N, SIDE, SIDE) uint8 of labels (N,), each as hard as severity (N,) in 0..1 says."""
     count = len(labels)
@@ -147,11 +165,13 @@ def _chunk(rng: np.random.Generator, labels: np.ndarray, severity: np.ndarray) -
     points = _slope(rng, _bend(rng, points, severity), severity)
     steps = np.linalg.norm(np.diff(points, axis=1), axis=2) * (stroke[:, 1:] == stroke[:, :-1])
     length = 0.5 * (np.pad(steps, ((0, 0), (1, 0))) + np.pad(steps, ((0, 0), (0, 1))))
-    pressure = gaussian_filter(rng.standard_normal((count, POINTS)), (0, 10.0), mode="wrap")
-    pressure = np.exp(pressure / pressure.std() * _between(HAND.pressure, severity)[:, None])
-    radius = PEN * (length.sum(axis=1) / 2.6) ** -0.15 * np.exp(rng.standard_normal(count) * _between(HAND.width, severity))
-    radius = np.clip(radius, 0.6, 2.9)
-    points, ink = _fit(points, length * pressure * shown, radius)
+    pressure = np.exp(_ripple(rng, count) * _between(HAND.pressure, severity)[:, None])
+    # In MNIST the shorter the path (a bare 1), the thicker the stroke.
+    width = np.exp(rng.standard_normal(count) * _between(HAND.width, severity))
+    radius = np.clip(PEN * width * (length.sum(axis=1) / 2.6) ** -0.15, 0.6, 2.9)
+    drift = rng.standard_normal((count, 2)) * _between(HAND.drift, severity)[:, None]
+    points, scale = _fit(points, length * shown, radius, drift)
+    ink = length * shown * pressure * scale[:, None]
     rough = rng.standard_normal((count, SIDE, SIDE)) * _between(HAND.rough, severity)[:, None, None]
     images = _ink(points, ink, radius, rough)
     blurred = gaussian_filter(images, (0, 0.9, 0.9))
@@ -172,7 +192,7 @@ def _check(n: int, seed: int, difficulty: float) -> None:
 
 
 def generate(n: int, *, seed: int = 0, difficulty: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """Draw n digits: images (n, 1, 28, 28) uint8, white ink on black, and labels (n,) int64, classes balanced, shuffled.
+    """Draw n digits: images (n, 1, 28, 28) uint8, white ink on black, and labels (n,) int64, balanced and shuffled.
 
     `difficulty` is the mean severity over the images: at 0 each is neatly written, at 1 each is as distorted as can be,
     in between easy and hard images mix (at 0.5 evenly). The same arguments give the same bytes.

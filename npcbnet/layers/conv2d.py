@@ -47,7 +47,7 @@ class Conv2d(Layer):
             dy = images_last(dy)
             dw = np.empty(weight.shape, np.float64)
             conv.weight_gradient(x, dy, self.stride, self.pad, dw)
-            grads = {"weight": dw.astype(weight.dtype), "bias": dy.sum(axis=(1, 2, 3))}
+            grads = {"weight": dw.astype(weight.dtype), "bias": dy.reshape(len(bias), -1).sum(axis=1)}
             return (images_first(self._input_gradient(dy, x.shape)) if need_dx else None), grads
 
         return images_first(y), backward

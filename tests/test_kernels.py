@@ -1,0 +1,429 @@
+"""The hot loops and their NumPy twins against oracles so plain that they are obviously right.
+
+Arrays lie images last, as the kernels want them: x (C, H, W, N), y (F, P, Q, N). Where Numba is switched off the loops run as
+plain Python, on sizes that allow it.
+"""
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+from scipy.special import softmax as scipy_softmax
+from scipy.stats import entropy as scipy_entropy
+
+from npcbnet.kernels import conv, dense, pool, softmax
+from npcbnet.kernels._jit import COMPILED
+
+BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
+CASES = 40 if COMPILED else 12
+LARGEST = 12 if COMPILED else 5
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+
+both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE)
+compiled_only = pytest.mark.skipif(not COMPILED, reason="bits depend on the batch in BLAS and without fused multiply-add")
+
+
+def implementations(module, kernel, known_bug=None):
+    """Parametrise a test over the loop and the NumPy twin of a kernel; known_bug: what the loop gets wrong today."""
+    marks = [pytest.mark.xfail(strict=True, reason=known_bug)] if known_bug else []
+    loop, twin = getattr(module, f"{kernel}_loop"), getattr(module, f"{kernel}_numpy")
+    return pytest.mark.parametrize(kernel, [pytest.param(loop, id="loop", marks=marks), pytest.param(twin, id="numpy")])
+
+
+def unset(shape, dtype):
+    """An array that shows every place a kernel forgets to fill."""
+    return np.full(shape, 99 if np.dtype(dtype).kind == "u" else 1e30, dtype)
+
+
+def assert_close(result, expected, dtype, about):
+    scale = max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(result, expected, rtol=0, atol=TOLERANCE[dtype] * scale, err_msg=str(about))
+
+
+def conv_cases(seed, dtype):
+    """(x, w, b, stride, pad, y shape): every batch, stride and padding below the kernel, sides smaller than the kernel too."""
+    rng = np.random.default_rng(seed)
+    for case in range(CASES):
+        K, stride = 1 + case % 5, 1 + case // 5 % 3
+        pad, N = int(rng.integers(0, K)), BATCHES[case % len(BATCHES)]
+        C, F = (int(value) for value in rng.integers(2, 8 if COMPILED else 7, 2))
+        H, W = (int(value) for value in rng.integers(max(1, K - 2 * pad), LARGEST + K, 2))
+        x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((C, H, W, N), (F, C, K, K), (F,)))
+        yield x, w, b, stride, pad, (F, (H + 2 * pad - K) // stride + 1, (W + 2 * pad - K) // stride + 1, N)
+
+
+def conv_oracle(x, w, b, stride, pad):
+    padded = np.pad(x.astype(np.float64), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    maps = [[b[f] + sum(correlate2d(padded[c, :, :, n], w[f, c], "valid") for c in range(len(x)))
+             for f in range(len(w))] for n in range(x.shape[3])]
+    return np.moveaxis(np.array(maps)[:, :, ::stride, ::stride], 0, -1)
+
+
+def weight_gradient_oracle(x, dy, stride, pad, K):
+    """dw[f, c, k, l]: the sum over images and outputs of the output's gradient times the pixel this weight met there."""
+    padded = np.pad(x.astype(np.float64), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    F, P, Q, _ = dy.shape
+    dw = np.zeros((F, len(x), K, K))
+    for f, c, k, l in np.ndindex(dw.shape):
+        for p in range(P):
+            for q in range(Q):
+                dw[f, c, k, l] += dy[f, p, q].astype(np.float64) @ padded[c, p * stride + k, q * stride + l]
+    return dw
+
+
+@both_dtypes
+@implementations(conv, "forward")
+def test_conv_forward(forward, dtype):
+    for x, w, b, stride, pad, shape in conv_cases(1, dtype):
+        y = unset(shape, dtype)
+        forward(x, w, b, stride, pad, y)
+        assert_close(y, conv_oracle(x, w, b, stride, pad), dtype, (x.shape, w.shape, stride, pad))
+
+
+@both_dtypes
+@implementations(conv, "weight_gradient")
+def test_conv_weight_gradient(weight_gradient, dtype):
+    rng = np.random.default_rng(2)
+    for x, w, _, stride, pad, shape in conv_cases(2, dtype):
+        dy = rng.standard_normal(shape).astype(dtype)
+        dw = unset(w.shape, np.float64)
+        weight_gradient(x, dy, stride, pad, dw)
+        assert_close(dw, weight_gradient_oracle(x, dy, stride, pad, w.shape[2]), dtype, (x.shape, w.shape, stride, pad))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("N", [1, 2, 16])
+@implementations(conv, "forward")
+def test_conv_carries_a_bad_pixel_to_the_outputs_that_see_it_and_to_no_other(forward, N, value):
+    rng = np.random.default_rng(3)
+    for stride, pad, row, column in (1, 0, 0, 0), (1, 2, 5, 6), (2, 1, 3, 2), (1, 1, 2, 6):
+        x = rng.standard_normal((2, 6, 7, N))
+        w, b = rng.standard_normal((6, 2, 3, 3)), rng.standard_normal(6)
+        x[1, row, column, N // 2] = value
+        expected = conv_oracle(x, w, b, stride, pad)
+        y = unset(expected.shape, np.float64)
+        with np.errstate(invalid="ignore"):
+            forward(x, w, b, stride, pad, y)
+        np.testing.assert_allclose(y, expected, atol=1e-12)
+        assert 0 < np.isfinite(y).sum() < y.size
+
+
+@implementations(conv, "forward")
+def test_conv_carries_a_bad_weight_to_its_channel_and_to_no_other(forward):
+    for N in BATCHES[:3]:
+        x, w, b, y = np.ones((2, 4, 5, N)), np.ones((6, 2, 3, 3)), np.ones(6), unset((6, 2, 3, N), np.float64)
+        w[4, 1, 2, 0] = np.nan
+        forward(x, w, b, 1, 0, y)
+        assert np.isnan(y[4]).all() and np.isfinite(np.delete(y, 4, axis=0)).all()
+
+
+@implementations(conv, "weight_gradient")
+def test_conv_weight_gradient_carries_a_bad_pixel_to_the_weights_that_met_it(weight_gradient):
+    x, dy = np.ones((2, 5, 5, 3)), np.ones((6, 3, 3, 3))
+    x[1, 0, 0, 1] = np.nan  # only the first weight of a kernel ever meets the first pixel
+    dw = unset((6, 2, 3, 3), np.float64)
+    weight_gradient(x, dy, 1, 0, dw)
+    assert np.isnan(dw[:, 1, 0, 0]).all() and np.isnan(dw).sum() == 6
+
+
+@implementations(conv, "weight_gradient", known_bug="_products: zero = dy[0] - dy[0] is NaN if dy[0] is not finite")
+def test_conv_weight_gradient_carries_a_bad_gradient_to_its_channel_and_to_no_other(weight_gradient):
+    x, dy = np.ones((2, 5, 5, 3)), np.ones((6, 3, 3, 3))
+    dy[0, 0, 0, 0] = np.nan
+    dw = unset((6, 2, 3, 3), np.float64)
+    weight_gradient(x, dy, 1, 0, dw)
+    assert np.isnan(dw[0]).all() and np.isfinite(dw[1:]).all()
+
+
+CONV_LAYERS = [  # C, F, K, stride, pad, H, W: those of B-LeNet, then odd ones
+    (1, 5, 5, 1, 3, 28, 28), (5, 10, 3, 1, 1, 15, 15), (5, 10, 5, 1, 3, 15, 15), (10, 20, 5, 1, 3, 9, 9),
+    (3, 7, 3, 2, 1, 11, 8), (2, 6, 4, 1, 0, 4, 9), (3, 11, 1, 1, 0, 5, 3), (4, 3, 5, 3, 4, 6, 7),
+]
+
+
+def bits(array):
+    return np.ascontiguousarray(array).view(f"u{array.itemsize}")
+
+
+def assert_bits_do_not_depend_on_the_batch(run, x):
+    """run(x (..., N)) -> (..., N): each image the same bits alone, in any batch, at any position."""
+    alone = np.stack([run(np.ascontiguousarray(x[..., n:n + 1]))[..., 0] for n in range(x.shape[-1])], axis=-1)
+    for N in range(1, x.shape[-1] + 1):
+        first = x.shape[-1] - N
+        np.testing.assert_array_equal(bits(run(np.ascontiguousarray(x[..., first:]))), bits(alone[..., first:]), str(N))
+    np.testing.assert_array_equal(bits(run(np.ascontiguousarray(x[..., ::-1]))), bits(alone[..., ::-1]))
+
+
+@compiled_only
+@pytest.mark.parametrize("C, F, K, stride, pad, H, W", CONV_LAYERS)
+def test_conv_bits_do_not_depend_on_the_batch(C, F, K, stride, pad, H, W):
+    rng = np.random.default_rng(4)
+    w, b = rng.standard_normal((F, C, K, K), np.float32), rng.standard_normal(F, np.float32)
+
+    def run(x):
+        y = unset((F, (H + 2 * pad - K) // stride + 1, (W + 2 * pad - K) // stride + 1, x.shape[3]), np.float32)
+        conv.forward(x, w, b, stride, pad, y)
+        return y
+
+    assert_bits_do_not_depend_on_the_batch(run, rng.standard_normal((C, H, W, 40), np.float32))
+
+
+def dense_cases(dtype):
+    rng = np.random.default_rng(5)
+    for case in range(CASES):
+        D, O = (int(value) for value in rng.integers(1, 60 if COMPILED else 14, 2))
+        x = rng.standard_normal((D, BATCHES[case % len(BATCHES)])) * (rng.random((D, 1)) < case % 3 / 2)
+        yield x.astype(dtype), rng.standard_normal((D, O)).astype(dtype), rng.standard_normal(O).astype(dtype)
+
+
+@both_dtypes
+@implementations(dense, "forward")
+def test_dense_forward(forward, dtype):
+    for x, w, b in dense_cases(dtype):
+        y = unset((len(b), x.shape[1]), dtype)
+        forward(x, w, b, y)
+        expected = [[b[o] + sum(float(p) * float(q) for p, q in zip(w[:, o], x[:, n])) for n in range(x.shape[1])]
+                    for o in range(len(b))]
+        assert_close(y, expected, dtype, (x.shape, w.shape))
+
+
+@pytest.mark.parametrize("N", [1, 7, 8, 33])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@implementations(dense, "forward")
+def test_dense_carries_a_bad_feature_to_its_image_and_to_no_other(forward, value, N):
+    x, w, b, y = np.zeros((9, N)), np.ones((9, 6)), np.ones(6), unset((6, N), np.float64)
+    x[8, N // 2] = value
+    forward(x, w, b, y)
+    np.testing.assert_array_equal(y[:, N // 2], value)
+    np.testing.assert_array_equal(np.delete(y, N // 2, axis=1), 1)
+
+
+@pytest.mark.parametrize("N", [1, 8])
+def test_dense_loop_shows_a_bad_weight_for_few_images_and_for_many(N):
+    w, y = np.ones((9, 6)), unset((6, N), np.float64)
+    w[3, 4] = np.nan
+    dense.forward_loop(np.ones((9, N)), w, np.ones(6), y)
+    assert np.isnan(y[4]).all() and np.isfinite(np.delete(y, 4, axis=0)).all()
+
+
+@compiled_only
+@pytest.mark.parametrize("ink", [0.2, 1.0])
+@pytest.mark.parametrize("D, O", [(640, 10), (720, 84), (84, 10), (785, 13), (3, 5), (1, 1)])
+def test_dense_bits_do_not_depend_on_the_batch(D, O, ink):
+    rng = np.random.default_rng(6)
+    w, b = rng.standard_normal((D, O), np.float32), rng.standard_normal(O, np.float32)
+
+    def run(x):
+        y = unset((O, x.shape[1]), np.float32)
+        dense.forward(x, w, b, y)
+        return y
+
+    assert_bits_do_not_depend_on_the_batch(run, rng.standard_normal((D, 40), np.float32) * (rng.random((D, 40)) < ink))
+
+
+def starts(side, K, stride, pad, ceil_mode):
+    """Where the windows along one side begin, by walking: all that fit, in ceil mode one more if it begins on a pixel."""
+    found = [at for at in range(-pad, side, stride) if at + K <= side + pad]
+    after = found[-1] + stride
+    return found + [after] if ceil_mode and found[-1] + K < side + pad and after < side else found
+
+
+def window(x, top, left, K):
+    """The pixels of a window that exist: their values (count, C, N) and their places k * K + l in reading order."""
+    H, W = x.shape[1:3]
+    here = [(k, l) for k in range(K) for l in range(K) if 0 <= top + k < H and 0 <= left + l < W]
+    return np.array([x[:, top + k, left + l] for k, l in here]), np.array([k * K + l for k, l in here])
+
+
+def pool_cases(seed, dtype, levels=None):
+    """(x, K, stride, pad, window starts); with `levels` few different values, so that maxima tie."""
+    rng = np.random.default_rng(seed)
+    for case in range(CASES):
+        K, stride, N = 1 + case % 5, 1 + case // 5 % 3, BATCHES[case % len(BATCHES)]
+        pad, ceil_mode = int(rng.integers(0, K // 2 + 1)), bool(case % 2)
+        H, W = (int(value) for value in rng.integers(max(1, K - 2 * pad), LARGEST + 1 + K, 2))
+        shape = (int(rng.integers(2, 5)), H, W, N)
+        x = rng.standard_normal(shape) if levels is None else rng.integers(-levels, levels, shape)
+        yield x.astype(dtype), K, stride, pad, [starts(side, K, stride, pad, ceil_mode) for side in (H, W)]
+
+
+def max_oracle(x, K, windows):
+    y = np.empty((len(x), len(windows[0]), len(windows[1]), x.shape[3]), x.dtype)
+    winner = np.empty(y.shape, np.uint8)
+    for p, top in enumerate(windows[0]):
+        for q, left in enumerate(windows[1]):
+            values, places = window(x, top, left, K)
+            y[:, p, q], winner[:, p, q] = values.max(axis=0), places[values.argmax(axis=0)]
+    return y, winner
+
+
+@both_dtypes
+@pytest.mark.parametrize("levels", [None, 2])
+@implementations(pool, "max_forward")
+def test_max_forward_takes_the_first_of_the_largest_pixels_that_exist(max_forward, levels, dtype):
+    for x, K, stride, pad, windows in pool_cases(7, dtype, levels):
+        expected, first = max_oracle(x, K, windows)
+        y, winner = unset(expected.shape, dtype), unset(first.shape, np.uint8)
+        max_forward(x, K, stride, pad, y, winner)
+        np.testing.assert_array_equal(y, expected, str((x.shape, K, stride, pad)))
+        np.testing.assert_array_equal(winner, first, str((x.shape, K, stride, pad)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@implementations(pool, "max_forward")
+def test_max_forward_with_a_bad_pixel(max_forward, value):
+    for x, K, stride, pad, windows in pool_cases(8, np.float32):
+        x[0, x.shape[1] // 2, x.shape[2] // 2, 0] = value
+        x[1] = -np.inf
+        expected, first = max_oracle(x, K, windows)
+        y, winner = unset(expected.shape, np.float32), unset(first.shape, np.uint8)
+        max_forward(x, K, stride, pad, y, winner)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(winner, first)
+
+
+@both_dtypes
+@implementations(pool, "max_backward")
+def test_max_backward_gives_each_gradient_to_the_pixel_that_won(max_backward, dtype):
+    rng = np.random.default_rng(9)
+    for x, K, stride, pad, windows in pool_cases(9, dtype, levels=3):
+        y, winner = max_oracle(x, K, windows)
+        dy, expected = rng.standard_normal(y.shape).astype(dtype), np.zeros(x.shape)
+        for c, p, q, n in np.ndindex(dy.shape):
+            k, l = divmod(int(winner[c, p, q, n]), K)
+            expected[c, windows[0][p] + k, windows[1][q] + l, n] += dy[c, p, q, n]
+        dx = unset(x.shape, dtype)
+        max_backward(dy, winner, K, stride, pad, dx)
+        assert_close(dx, expected, dtype, (x.shape, K, stride, pad))
+
+
+@implementations(pool, "max_backward", known_bug="adds gradient - gradient, which is NaN for infinity, to the losers")
+def test_max_backward_gives_a_bad_gradient_to_the_winner_alone(max_backward):
+    dx = unset((1, 2, 2, 1), np.float64)
+    max_backward(np.full((1, 1, 1, 1), np.inf), np.full((1, 1, 1, 1), 3, np.uint8), 2, 2, 0, dx)
+    np.testing.assert_array_equal(dx.ravel(), [0, 0, 0, np.inf])
+
+
+@both_dtypes
+@pytest.mark.parametrize("count_pad", [False, True])
+@implementations(pool, "average_forward")
+def test_average_forward_over_the_pixels_that_exist(average_forward, count_pad, dtype):
+    for x, K, stride, pad, windows in pool_cases(10, dtype):
+        expected = np.empty((len(x), len(windows[0]), len(windows[1]), x.shape[3]))
+        for p, top in enumerate(windows[0]):
+            for q, left in enumerate(windows[1]):
+                values, _ = window(x, top, left, K)
+                expected[:, p, q] = values.sum(axis=0, dtype=np.float64) / (K * K if count_pad else len(values))
+        y = unset(expected.shape, dtype)
+        average_forward(x, K, stride, pad, count_pad, y)
+        assert_close(y, expected, dtype, (x.shape, K, stride, pad))
+
+
+@both_dtypes
+@pytest.mark.parametrize("count_pad", [False, True])
+@implementations(pool, "average_backward")
+def test_average_backward_shares_among_the_pixels_that_exist(average_backward, count_pad, dtype):
+    rng = np.random.default_rng(11)
+    for x, K, stride, pad, windows in pool_cases(11, dtype):
+        dy = rng.standard_normal((len(x), len(windows[0]), len(windows[1]), x.shape[3])).astype(dtype)
+        expected = np.zeros(x.shape)
+        for p, top in enumerate(windows[0]):
+            for q, left in enumerate(windows[1]):
+                _, places = window(x, top, left, K)
+                for k, l in (divmod(int(place), K) for place in places):
+                    expected[:, top + k, left + l] += dy[:, p, q] / (K * K if count_pad else len(places))
+        dx = unset(x.shape, dtype)
+        average_backward(dy, K, stride, pad, count_pad, dx)
+        assert_close(dx, expected, dtype, (x.shape, K, stride, pad))
+
+
+@implementations(pool, "average_forward")
+def test_average_forward_carries_nan_to_the_windows_that_see_it(average_forward):
+    x, y = np.ones((2, 4, 4, 3)), unset((2, 2, 2, 3), np.float64)
+    x[1, 0, 3, 2] = np.nan
+    average_forward(x, 2, 2, 0, False, y)
+    assert np.isnan(y[1, 0, 1, 2]) and np.isnan(y).sum() == 1
+
+
+def probabilities(forward, z):
+    p, h = unset(z.shape, z.dtype), unset(len(z), np.float64)
+    forward(z, p, h)
+    return p, h
+
+
+@both_dtypes
+@implementations(softmax, "forward")
+def test_softmax_and_entropy_as_scipy_computes_them(forward, dtype):
+    rng = np.random.default_rng(12)
+    for N, O in (1, 1), (1, 10), (7, 2), (33, 10), (16, 101):
+        for scale in 0.01, 1, 10, 1000:
+            z = (rng.standard_normal((N, O)) * scale).astype(dtype)
+            p, h = probabilities(forward, z)
+            expected = scipy_softmax(z.astype(np.float64), axis=1)
+            np.testing.assert_allclose(p, expected, rtol=20 * np.finfo(dtype).eps, atol=1e-44)
+            np.testing.assert_allclose(h, scipy_entropy(expected, axis=1), rtol=1e-9, atol=1e-12)
+
+
+@implementations(softmax, "forward")
+def test_entropy_is_ln_of_the_number_of_classes_if_uniform_and_0_if_certain(forward):
+    for O in 1, 2, 10, 101:
+        for level in 0, -1e30, 3e4:
+            assert probabilities(forward, np.full((2, O), level, np.float32))[1] == pytest.approx(np.log(O), abs=1e-14)
+        certain = np.full((2, O), -1000, np.float32)
+        certain[:, O // 2] = 1000
+        p, h = probabilities(forward, certain)
+        np.testing.assert_array_equal(p, certain > 0)
+        np.testing.assert_array_equal(h, 0)
+
+
+@implementations(softmax, "forward")
+def test_entropy_is_never_negative(forward):
+    z = np.random.default_rng(13).standard_normal((200, 10)).astype(np.float32)
+    z[:, 3] += np.linspace(0, 60, 200)
+    assert (probabilities(forward, z)[1] >= 0).all()
+
+
+@implementations(softmax, "forward")
+def test_an_entropy_of_small_doubt_keeps_its_digits(forward):
+    h = probabilities(forward, np.array([[0, -30.0]], np.float32))[1]
+    assert h[0] == pytest.approx(31 * np.exp(-30), rel=1e-2)
+
+
+@implementations(softmax, "forward")
+def test_a_logit_of_minus_infinity_is_a_class_that_does_not_exist(forward):
+    p, h = probabilities(forward, np.array([[1, -np.inf, 1, -np.inf]], np.float32))
+    np.testing.assert_allclose(p, [[0.5, 0, 0.5, 0]])
+    assert h == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [0, 1, 4])
+@implementations(softmax, "forward")
+def test_softmax_and_entropy_of_an_image_with_a_bad_logit_are_nan_and_those_of_others_not(forward, bad, place):
+    z = np.zeros((3, 5), np.float32)
+    z[1, place] = bad
+    with np.errstate(invalid="ignore"):
+        p, h = probabilities(forward, z)
+    assert np.isnan(p[1, place]) and np.isnan(h[1])
+    np.testing.assert_allclose(p[[0, 2]], 0.2, rtol=1e-6)
+    np.testing.assert_allclose(h[[0, 2]], np.log(5))
+
+
+@implementations(softmax, "forward")
+def test_softmax_of_nothing_but_minus_infinity_is_nan(forward):
+    with np.errstate(invalid="ignore"):
+        p, h = probabilities(forward, np.full((1, 4), -np.inf, np.float32))
+    assert np.isnan(p).all() and np.isnan(h).all()
+
+
+KERNELS = [(conv, "forward"), (conv, "weight_gradient"), (pool, "max_forward"), (pool, "max_backward"),
+           (pool, "average_forward"), (pool, "average_backward"), (dense, "forward"), (softmax, "forward")]
+
+
+@pytest.mark.parametrize("module, name", KERNELS)
+def test_the_loop_serves_where_it_is_compiled_and_the_twin_elsewhere(module, name):
+    assert getattr(module, name) is getattr(module, f"{name}_loop" if COMPILED else f"{name}_numpy")
+
+
+def test_every_loop_is_tested_here():
+    loops = {(module, name.removesuffix("_loop")) for module in (conv, pool, dense, softmax) for name in dir(module)
+             if name.endswith("_loop")}
+    assert loops == set(KERNELS)
