@@ -3,13 +3,16 @@
 Arrays lie images last, as the kernels want them: x (C, H, W, N), y (F, P, Q, N). Where Numba is switched off the loops run as
 plain Python, on sizes that allow it.
 """
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.signal import correlate2d
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy as scipy_entropy
 
-from npcbnet.kernels import conv, dense, pool, softmax
+from npcbnet.kernels import adam, conv, dense, pool, softmax
 from npcbnet.kernels._jit import COMPILED
 
 BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
@@ -414,8 +417,24 @@ def test_softmax_of_nothing_but_minus_infinity_is_nan(forward):
     assert np.isnan(p).all() and np.isnan(h).all()
 
 
-KERNELS = [(conv, "forward"), (conv, "weight_gradient"), (pool, "max_forward"), (pool, "max_backward"),
-           (pool, "average_forward"), (pool, "average_backward"), (dense, "forward"), (softmax, "forward")]
+@both_dtypes
+@implementations(adam, "update")
+def test_adam_update(update, dtype):
+    rng = np.random.default_rng(14)
+    theta, m, g = (rng.standard_normal(50).astype(dtype) for _ in range(3))
+    v = rng.random(50).astype(dtype)
+    beta1, beta2, rate, divisor, epsilon = (dtype(value) for value in (0.9, 0.75, 0.01, 0.4, 1e-3))
+    expected_m = 0.9 * m.astype(float) + 0.1 * g
+    expected_v = 0.75 * v.astype(float) + 0.25 * g.astype(float) ** 2
+    expected = theta - 0.01 * expected_m / ((expected_v / 0.4) ** 0.5 + 1e-3)
+    update(theta, m, v, g, beta1, beta2, rate, divisor, epsilon)
+    for result, wanted in (m, expected_m), (v, expected_v), (theta, expected):
+        assert result.dtype == dtype
+        assert_close(result, wanted, dtype, "adam")
+
+
+MODULES = [import_module(f"npcbnet.kernels.{file.stem}") for file in sorted(Path(conv.__file__).parent.glob("[a-z]*.py"))]
+KERNELS = [(module, name.removesuffix("_loop")) for module in MODULES for name in dir(module) if name.endswith("_loop")]
 
 
 @pytest.mark.parametrize("module, name", KERNELS)
@@ -423,7 +442,8 @@ def test_the_loop_serves_where_it_is_compiled_and_the_twin_elsewhere(module, nam
     assert getattr(module, name) is getattr(module, f"{name}_loop" if COMPILED else f"{name}_numpy")
 
 
-def test_every_loop_is_tested_here():
-    loops = {(module, name.removesuffix("_loop")) for module in (conv, pool, dense, softmax) for name in dir(module)
-             if name.endswith("_loop")}
-    assert loops == set(KERNELS)
+def test_every_kernel_is_tested_here():
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert len(KERNELS) >= 9
+    for module, name in KERNELS:
+        assert f'@implementations({module.__name__.rsplit(".", 1)[1]}, "{name}"' in text

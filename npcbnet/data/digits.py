@@ -117,7 +117,7 @@ def _slope(rng: np.random.Generator, points: np.ndarray, severity: np.ndarray) -
 
 
 def _fit(points: np.ndarray, mass: np.ndarray, radius: np.ndarray, drift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, P, 2) in pixels, their box within BOX and their mass (N, P) at CENTRE + drift, and the scale (N,) that did it.
+    """Points (N, P, 2) in pixels, box within BOX and mass (N, P) at CENTRE + drift; and the scale (N,) that did it.
 
     points (N, P, 2) and mass (N, P) in digit heights, radius (N,) half the pen's width and drift (N, 2) in pixels.
     """

@@ -1,0 +1,187 @@
+"""Hard images into easy ones: what is easy, what to convert to, and how the converting autoencoder learns it.
+
+The steps of CBNet, section III-A2: a trained BranchyNet tells easy from hard; every image, easy or hard, is an input; the target is
+an easy image of the same class; the loss is the mean squared error plus an L1 penalty on the code.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from npcbnet.errors import TrainingError, UsageError
+from npcbnet.exits import leaves, probabilities_and_entropy
+from npcbnet.layers import Sequential, initialise
+from npcbnet.losses import cross_entropy, l1_activity, mean_squared_error
+from npcbnet.nets import BranchyNet, Classifier, Converter, truncate
+from npcbnet.nets.images import as_floats
+from npcbnet.training import ClassifierTask, Plan, fit
+
+RULES = ("lowest-entropy", "random", "random-redrawn", "mean", "medoid")
+
+
+@dataclass(frozen=True)
+class EasyHard:
+    """entropy (N,) in nats at the early exit; early (N,) bool: leaves there; easy (N,) bool: leaves and is right."""
+
+    entropy: np.ndarray
+    early: np.ndarray
+    easy: np.ndarray
+
+
+def easy_and_hard(net: BranchyNet, images, labels, threshold=None):
+    """Which images are easy? Those that leave early (below `threshold` nats, net's own by default) with the right answer.
+
+    The paper (III-A2) calls every image that leaves early easy. Some leave with a wrong answer (2 % of FMNIST), and such
+    an image would be a target that looks like another class.
+    """
+    logits, _ = net.both_exits(images)
+    p, entropy = probabilities_and_entropy(logits)
+    early = leaves(entropy, net.threshold if threshold is None else threshold)
+    return EasyHard(entropy, early, early & (p.argmax(axis=1) == labels))
+
+
+class Targets:
+    """For each training image the easy image it shall become. `of` gives a shard's, float32 in 0..1.
+
+    rule "lowest-entropy" (CAE-Net's): one image a class, the easiest; "mean", "medoid": the mean of the class's easy images, or the easy
+    image nearest to it; "random": an easy image of the class, drawn once for each input (the paper's words); "random-redrawn":
+    drawn anew every time.
+    """
+
+    def __init__(self, rule, images, labels, split: EasyHard, classes, rng):
+        if rule not in RULES:
+            raise UsageError(f"unknown target rule {rule!r}; choose one of {', '.join(RULES)}")
+        self.rule, self.images, self.labels = rule, images, labels
+        self.easy = [np.flatnonzero(split.easy & (labels == label)) for label in range(classes)]
+        without = [label for label, members in enumerate(self.easy) if not len(members)]
+        if without:
+            raise TrainingError(f"no image of class {without[0]} leaves early with the right answer, so there is no easy image "
+                                "to convert to; train BranchyNet longer or raise its threshold (--threshold)")
+        self.prototypes = np.stack([self._prototype(members, split.entropy) for members in self.easy])
+        if rule == "random":
+            self.drawn = self._draw(labels, rng)
+
+    def _prototype(self, members, entropy):
+        """The one image (C, H, W) float32 that stands for a class; members: rows of its easy images."""
+        lowest = as_floats(self.images[members[[entropy[members].argmin()]]])[0]
+        if self.rule not in ("mean", "medoid"):
+            return lowest
+        pixels = np.array(as_floats(self.images[members]))
+        mean = pixels.mean(axis=0, dtype=np.float64)
+        return mean.astype(np.float32) if self.rule == "mean" else pixels[np.square(pixels - mean).sum((1, 2, 3)).argmin()]
+
+    def _draw(self, labels, rng):
+        """A random easy image's row for each of the labels."""
+        rows = np.empty(len(labels), np.int64)
+        for label, members in enumerate(self.easy):
+            mine = np.flatnonzero(labels == label)
+            rows[mine] = members[rng.integers(0, len(members), len(mine))]
+        return rows
+
+    def of(self, index, rng):
+        """Targets (n, C, H, W) of the training images index (n,)."""
+        if self.rule == "random":
+            return as_floats(self.images[self.drawn[index]])
+        if self.rule == "random-redrawn":
+            return as_floats(self.images[self._draw(self.labels[index], rng)])
+        return self.prototypes[self.labels[index]]
+
+    def mean_ink(self):
+        """Mean sum of an easy image's pixels (in 0..1): what a softmax output has to sum to."""
+        return float(np.mean([self.images[members].sum(axis=(1, 2, 3)).mean() / 255 for members in self.easy]))
+
+
+def misread(classifier, prototypes):
+    """Classes whose prototype (O, C, H, W) the classifier takes for another: no conversion to it can be read right."""
+    return np.flatnonzero(classifier.predict(prototypes) != np.arange(len(prototypes))).tolist()
+
+
+class ConverterTask:
+    """What the converting autoencoder minimises, on the softmax output scaled as the target is:
+
+    mse * mean (raw - target)^2 + l1 * mean sum |code| + ce * cross-entropy of the frozen classifier on the picture.
+    """
+
+    def __init__(self, converter: Converter, targets: Targets, classifier: Classifier, *, mse=1.0, l1=0.0, ce=0.0):
+        self.converter, self.targets, self.classifier = converter, targets, classifier
+        self.mse, self.l1, self.ce = mse, l1, ce
+
+    @property
+    def params(self):
+        return self.converter.params
+
+    def gradients(self, x, index, count, rng):
+        """As ClassifierTask.gradients."""
+        form = self.converter.form
+        raw, code, backward = self.converter.forward(x, True, rng)
+        target = self.targets.of(index, rng)
+        if form.output == "softmax":  # a picture and its target must have the same sum for the error to reach 0
+            target = target * (form.total / target.sum(axis=(1, 2, 3), keepdims=True))
+        loss, draw = mean_squared_error(raw, target, count)
+        loss, draw, dcode = self.mse * loss, self.mse * draw, None
+        if self.l1:
+            penalty, dcode = l1_activity(code, self.l1, count)
+            loss += penalty
+        if self.ce:
+            more, dpicture = self._through_classifier(raw, self.targets.labels[index], count)
+            loss, draw = loss + self.ce * more, draw + self.ce * dpicture
+        return loss, backward(draw, dcode)
+
+    def _through_classifier(self, raw, labels, count):
+        """Cross-entropy of the frozen classifier on the picture, and its gradient by raw."""
+        if self.converter.form.output == "softmax":
+            top = raw.max(axis=(1, 2, 3), keepdims=True)  # taken as a constant
+            picture, inside = raw / top, 1 / top
+        else:
+            picture, inside = np.clip(raw, 0, 1), (raw >= 0) & (raw <= 1)
+        z, backward = self.classifier.net.forward(picture, True)
+        loss, dz = cross_entropy(z, labels, count)
+        return loss, backward(dz)[0] * inside
+
+
+def fine_tune(classifier: Classifier, converter, images, labels, validation, plan, **options):
+    """Train a copy of the classifier on converted images; returns (the better of the two, history, was it kept).
+
+    validation: (images, labels); the copy is kept only if it is better there. options: as for training.fit.
+    """
+    converted = np.rint(converter.convert(images) * 255).astype(np.uint8)
+    held_out, right = converter.convert(validation[0]), validation[1]
+    tuned = Classifier.from_config(classifier.config())
+    tuned.net.params = {name: array.copy() for name, array in classifier.net.params.items()}
+    history = fit(ClassifierTask(tuned.net, labels), converted, plan,
+                  validate=lambda: {"accuracy": float((tuned.predict(held_out) == right).mean())}, **options)
+    before = float((classifier.predict(held_out) == right).mean())
+    kept = bool(history) and history[-1]["accuracy"] > before
+    return (tuned if kept else classifier), history, kept
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """A network cut after `layers` layers: its classifier and what it does to the validation images."""
+
+    layers: int
+    classifier: Classifier
+    accuracy: float
+    easy_share: float
+
+
+def find_truncation(net: Sequential, train, validation, class_names, threshold, *, easy_share, plan=Plan(2), threads=1, quiet=True):
+    """Try cutting `net` after k = 1, 2, ... layers until enough validation images are easy (CBNet, section III-B).
+
+    train, validation: (images, labels). Each candidate is trained with `plan` from net's weights (copied; the output layer is new).
+    Returns the list of Truncation tried; the last is the first that reached `easy_share`, or the deepest.
+    """
+    tried = []
+    images, labels = train
+    for layers in range(1, len(net)):
+        cut = truncate(net, layers, images.shape[1:], len(class_names))
+        candidate = Classifier.from_config({"input_shape": images.shape[1:], "class_names": class_names,
+                                            "net": [layer.config() for layer in cut]})
+        initialise(candidate.net, np.random.default_rng(plan.seed))
+        candidate.net.params = {name: array.copy() for name, array in net[:layers].params.items()}
+        fit(ClassifierTask(candidate.net, labels), images, plan, stage=f"cut after {layers}", threads=threads, quiet=quiet)
+        answer = candidate.explain(validation[0])
+        right = answer.label == validation[1]
+        tried.append(Truncation(layers, candidate, float(right.mean()), float((leaves(answer.entropy, threshold) & right).mean())))
+        if tried[-1].easy_share >= easy_share:
+            break
+    return tried

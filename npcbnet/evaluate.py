@@ -1,0 +1,80 @@
+"""Judging trained models: accuracy on all, easy and hard images, and latency measured on real calls with real exits."""
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from npcbnet.exits import leaves, probabilities_and_entropy
+from npcbnet.nets import BranchyNet, CBNet
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of `predict` on one image.
+
+    latency_ms: mean over images of each one's median over the rounds, so that every exit counts as often as it is taken;
+    latency_p95_ms: 95th percentile of all calls; latency_first_ms: the first call, which compiles or loads compiled code.
+    """
+
+    latency_ms: float
+    latency_median_ms: float
+    latency_p95_ms: float
+    latency_first_ms: float
+
+
+def latencies(models, images, rounds=5):
+    """{name: Latency} of {name: model} at batch 1. images (N, C, H, W) uint8.
+
+    The models take turns within a round, so a busy moment of the machine hits all of them.
+    """
+    first = {name: _timed(model, images[0]) for name, model in models.items()}
+    times = {name: np.empty((rounds, len(images))) for name in models}
+    for turn in range(rounds):
+        for name, model in models.items():
+            for i, image in enumerate(images):
+                times[name][turn, i] = _timed(model, image)
+    return {name: Latency(float(np.median(t, axis=0).mean()), float(np.median(t)), float(np.percentile(t, 95)), first[name])
+            for name, t in times.items()}
+
+
+def _timed(model, image):
+    """Milliseconds of one call."""
+    start = time.perf_counter()
+    model.predict(image)
+    return (time.perf_counter() - start) * 1e3
+
+
+def rows(models, branchynet: BranchyNet, images, labels, measured):
+    """One row of the report per {name: model}; measured: {name: Latency}.
+
+    Easy are the images that leave `branchynet` early, hard the others; no label takes part in that. exit_rate is the share that
+    leaves early: of BranchyNet itself, and for CBNet of the images before (exit_rate) and after conversion
+    (exit_rate_converted), both judged by BranchyNet's branch.
+    """
+    early = branchynet.explain(images).exit == 1
+    table = []
+    for name, model in models.items():
+        right = model.predict(images) == labels
+        row = {"model": name, "accuracy": float(right.mean()), "accuracy_easy": share(right[early]),
+               "accuracy_hard": share(right[~early]), "exit_rate": None, "exit_rate_converted": None,
+               "macs": model.macs(), "parameters": model.parameter_count(), "bytes": model.parameter_bytes()}
+        if isinstance(model, (BranchyNet, CBNet)):
+            row["exit_rate"] = float(early.mean())
+        if isinstance(model, BranchyNet):
+            row["macs"], row["threshold"] = model.macs(early.mean()), model.threshold
+        if isinstance(model, CBNet):
+            converted = model.convert(images)
+            row["exit_rate_converted"] = float((branchynet.explain(converted).exit == 1).mean())
+        table.append({**row, **vars(measured[name])})
+    return table
+
+
+def share(flags):
+    """Share of True, None of nothing."""
+    return float(np.mean(flags)) if len(flags) else None
+
+
+def exit_entropies(branchynet: BranchyNet, images):
+    """Entropy (N,) in nats at the early exit, and whether each image leaves there (N,) bool."""
+    entropy = probabilities_and_entropy(branchynet.both_exits(images)[0])[1]
+    return entropy, leaves(entropy, branchynet.threshold)

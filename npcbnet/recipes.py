@@ -1,0 +1,81 @@
+"""What is trained by default: budgets by size of the data set, and the four recipes for the converter."""
+from dataclasses import dataclass, replace
+
+from npcbnet.errors import UsageError
+from npcbnet.nets import TABLE_I, ConverterConfig
+from npcbnet.training import Plan
+
+BATCH = 128
+STEPS = 18_000  # of BranchyNet's own script (50 + 100 epochs at batch 512): the exit rate grows with them, so they are fixed
+MOST_EPOCHS = 60
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a converter is made and trained.
+
+    form: its layers; target: a rule of conversion.RULES; mse, l1, ce: weights of the loss (conversion.ConverterTask);
+    fine_tune: epochs of the lightweight DNN on converted images afterwards, kept only if validation improves.
+    """
+
+    name: str
+    form: ConverterConfig
+    target: str
+    epochs: int
+    learning_rate: float
+    shift: bool = True  # random shifts, where the data set's own training has them
+    mse: float = 1.0
+    l1: float = 0.0
+    ce: float = 0.0
+    fine_tune: int = 0
+    paper_threshold: bool = False
+
+
+SMALL = ConverterConfig((256, 128, 32), ("relu", "relu", "linear"), halve_input=True, halve_output=True)
+NUDGE = ConverterConfig((128, 32), ("relu", "linear"), halve_input=True, halve_output=True, residual=True)
+
+# The paper's L1 coefficient is written 10e-8 (CBNet, III-A3), which is 1e-7.
+PAPER = Recipe("paper", TABLE_I["mnist"], "random", 14, 1e-3, shift=False, l1=10e-8, paper_threshold=True)
+TABLE1 = Recipe("table1", replace(TABLE_I["mnist"], output="linear"), "lowest-entropy", 14, 1e-3, l1=10e-8, ce=0.1)
+FAST = Recipe("fast", SMALL, "lowest-entropy", 25, 2e-3, ce=0.1, fine_tune=2)
+RESIDUAL = Recipe("residual", NUDGE, "lowest-entropy", 10, 2e-3, mse=0.05, ce=1.0)
+RECIPES = {recipe.name: recipe for recipe in (FAST, TABLE1, RESIDUAL, PAPER)}
+
+
+def recipe(name, dataset):
+    """The recipe called `name` for a Dataset: sizes of Table I where the paper has them, halves only of even sides.
+
+    Raises UsageError for an unknown name.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"unknown recipe {name!r}; choose from {', '.join(RECIPES)} or all")
+    chosen = RECIPES[name]
+    form = chosen.form
+    if name in ("paper", "table1"):
+        form = replace(TABLE_I.get(dataset.name, TABLE_I["mnist"]), output=form.output)
+    _, height, width = dataset.input_shape
+    if height % 2 or width % 2:
+        form = replace(form, halve_input=False, halve_output=False)
+    return replace(chosen, form=form, shift=chosen.shift and pixels_of_shift(dataset) > 0)
+
+
+def pixels_of_shift(dataset):
+    """Random shifts help on handwriting and cost accuracy on clothes, which fill the frame."""
+    return 0 if dataset.name == "fmnist" else 1
+
+
+def classifier_plan(dataset, seed, epochs=None):
+    """Plan for LeNet and for BranchyNet: about STEPS steps, the last fifth with a falling learning rate."""
+    epochs = epochs or max(1, min(MOST_EPOCHS, round(STEPS * BATCH / len(dataset.train))))
+    return Plan(epochs, BATCH, 1e-3, decay=-(-epochs // 5), shift=pixels_of_shift(dataset), seed=seed)
+
+
+def converter_plan(chosen: Recipe, dataset, seed, epochs=None):
+    """Plan for the converter: the learning rate falls over the whole run. Small sets get more epochs for the same steps."""
+    epochs = epochs or min(MOST_EPOCHS, max(chosen.epochs, round(chosen.epochs * 20_000 / len(dataset.train))))
+    return Plan(epochs, BATCH, chosen.learning_rate, decay=epochs, shift=int(chosen.shift), seed=seed)
+
+
+def fine_tune_plan(chosen: Recipe, seed):
+    """Plan for the lightweight DNN on converted images."""
+    return Plan(chosen.fine_tune, 256, 1e-3, decay=chosen.fine_tune, seed=seed)
