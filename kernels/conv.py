@@ -178,7 +178,7 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
         g2 = dy[dy_at + (o + 2) * dy_step:dy_at + (o + 2) * dy_step + n]
         g3 = dy[dy_at + (o + 3) * dy_step:dy_at + (o + 3) * dy_step + n]
         t = 0
-        zero = dy[0] - dy[0]
+        zero = dy.dtype.type(0)
         while t < taps:
             x0 = x[x_at[t]:x_at[t] + n]
             a = w_at[t] + o * w_step

@@ -1,7 +1,7 @@
 """Max and average pooling, images last in memory: x (C, H, W, N), y (C, P, Q, N), C-contiguous.
 
 Windows start at p * stride - pad. In ceil mode, and with padding, windows reach over the edge; they see only the pixels
-that exist: the maximum ignores the rest, the average divides by the number of pixels seen (or by K * K if the layer asks).
+that exist: the maximum ignores the rest, the average divides by the number of pixels seen (with count_pad: image and padding).
 A NaN in a window is its maximum. Of equal pixels the first in reading order counts, as in every framework.
 """
 import numpy as np
@@ -49,14 +49,14 @@ def max_backward_loop(dy, winner, K, stride, pad, dx):
                 for k in range(max(0, pad - p * stride), min(K, H + pad - p * stride)):
                     for l in range(max(0, pad - q * stride), min(K, W + pad - q * stride)):
                         pixel = dx[c, p * stride + k - pad, q * stride + l - pad]
-                        here = np.uint8(k * K + l)
+                        here, nothing = np.uint8(k * K + l), dy.dtype.type(0)
                         for n in range(N):
-                            pixel[n] += gradient[n] if place[n] == here else gradient[n] - gradient[n]
+                            pixel[n] += gradient[n] if place[n] == here else nothing
 
 
 @jit
 def average_forward_loop(x, K, stride, pad, count_pad, y):
-    """Fill y with the windows' means, over K * K with count_pad, else over the pixels inside the image."""
+    """Fill y with the windows' means over the pixels inside the image, with count_pad also over those of the padding."""
     C, H, W, N = x.shape
     P, Q = y.shape[1:3]
     for c in range(C):
@@ -64,7 +64,9 @@ def average_forward_loop(x, K, stride, pad, count_pad, y):
             for q in range(Q):
                 k_first, k_last = max(0, pad - p * stride), min(K, H + pad - p * stride)
                 l_first, l_last = max(0, pad - q * stride), min(K, W + pad - q * stride)
-                seen = K * K if count_pad else (k_last - k_first) * (l_last - l_first)
+                seen = (k_last - k_first) * (l_last - l_first)
+                if count_pad:
+                    seen = min(K, H + 2 * pad - p * stride) * min(K, W + 2 * pad - q * stride)
                 total = y[c, p, q]
                 total[:] = 0
                 for k in range(k_first, k_last):
@@ -87,7 +89,9 @@ def average_backward_loop(dy, K, stride, pad, count_pad, dx):
             for q in range(Q):
                 k_first, k_last = max(0, pad - p * stride), min(K, H + pad - p * stride)
                 l_first, l_last = max(0, pad - q * stride), min(K, W + pad - q * stride)
-                seen = K * K if count_pad else (k_last - k_first) * (l_last - l_first)
+                seen = (k_last - k_first) * (l_last - l_first)
+                if count_pad:
+                    seen = min(K, H + 2 * pad - p * stride) * min(K, W + 2 * pad - q * stride)
                 gradient = dy[c, p, q]
                 for k in range(k_first, k_last):
                     for l in range(l_first, l_last):
@@ -107,6 +111,36 @@ def _taps(shape, K, stride, pad, P, Q):
                 h0, w0 = p0 * stride + k - pad, q0 * stride + l - pad
                 yield k * K + l, np.s_[:, p0:p1, q0:q1], np.s_[
                     :, h0:h0 + (p1 - p0 - 1) * stride + 1:stride, w0:w0 + (q1 - q0 - 1) * stride + 1:stride]
+
+
+def max_forward_numpy(x, K, stride, pad, y, winner):
+    """The same in NumPy, one place of the window after the other."""
+    y[:] = -np.inf
+    winner[:] = 255
+    for here, outputs, pixels in _taps(x.shape, K, stride, pad, *y.shape[1:3]):
+        value, best, place = x[pixels], y[outputs], winner[outputs]
+        take = (value > best) | np.isnan(value) | (place == 255)
+        np.copyto(best, value, where=take)
+        np.copyto(place, here, where=take)
+
+
+def max_backward_numpy(dy, winner, K, stride, pad, dx):
+    """The same in NumPy."""
+    dx[:] = 0
+    for here, outputs, pixels in _taps(dx.shape, K, stride, pad, *dy.shape[1:3]):
+        dx[pixels] += np.where(winner[outputs] == here, dy[outputs], 0)
+
+
+def _seen(shape, K, stride, pad, count_pad, P, Q):
+    """How many pixels each window's mean is over, (1, P, Q, 1): of the image, or with count_pad of image and padding."""
+    if count_pad:
+        rows = np.minimum(K, shape[1] + 2 * pad - np.arange(P) * stride)
+        columns = np.minimum(K, shape[2] + 2 * pad - np.arange(Q) * stride)
+        return np.outer(rows, columns)[None, :, :, None].astype(np.float64)
+    seen = np.zeros((1, P, Q, 1))
+    for _, outputs, _ in _taps(shape, K, stride, pad, P, Q):
+        seen[outputs] += 1
+    return seen
 
 
 def max_forward_numpy(x, K, stride, pad, y, winner):

@@ -17,7 +17,7 @@ def forward_loop(z, p, h):
     for n in range(N):
         top = z[n, 0]
         for o in range(O):
-            if z[n, o] > top or z[n, o] != z[n, o]:
+            if z[n, o] > top:
                 top = z[n, o]
         total, weighted = 0.0, 0.0
         for o in range(O):
@@ -29,7 +29,7 @@ def forward_loop(z, p, h):
             p[n, o] = e
         for o in range(O):
             p[n, o] = p[n, o] / total
-        h[n] = max(0.0, np.log(total) - weighted / total) if total == total else total
+        h[n] = np.log(total) - weighted / total
 
 
 def forward_numpy(z, p, h):

@@ -175,7 +175,7 @@ def find_truncation(net: Sequential, train, validation, class_names, threshold, 
     for layers in range(1, len(net)):
         cut = truncate(net, layers, images.shape[1:], len(class_names))
         candidate = Classifier.from_config({"input_shape": images.shape[1:], "class_names": class_names,
-                                            "net": [layer.config() for layer in cut]})
+                                            "net": cut.config()})
         initialise(candidate.net, np.random.default_rng(plan.seed))
         candidate.net.params = {name: array.copy() for name, array in net[:layers].params.items()}
         fit(ClassifierTask(candidate.net, labels), images, plan, stage=f"cut after {layers}", threads=threads, quiet=quiet)

@@ -1,4 +1,6 @@
 """Optimisers and learning-rate schedules. An optimiser updates a {name: array} of parameters in place."""
+import math
+
 import numpy as np
 
 from npcbnet.kernels import adam
@@ -26,14 +28,17 @@ class Adam:
                          else (self.learning_rate / correct_m, correct_v))
         for name, theta in params.items():
             if name not in self.m:
-                self.m[name], self.v[name] = np.zeros_like(theta), np.zeros_like(theta)
+                self.m[name], self.v[name] = np.zeros(theta.shape, theta.dtype), np.zeros(theta.shape, theta.dtype)
+            flat = np.ascontiguousarray(theta).reshape(-1)  # theta's own memory, or a copy where it is not in C order
             settings = (theta.dtype.type(value) for value in (self.beta1, self.beta2, rate, divisor, self.epsilon))
-            adam.update(theta.reshape(-1), self.m[name].reshape(-1), self.v[name].reshape(-1),
+            adam.update(flat, self.m[name].reshape(-1), self.v[name].reshape(-1),
                         np.ascontiguousarray(grads[name]).reshape(-1), *settings)
+            if not np.shares_memory(flat, theta):
+                theta[...] = flat.reshape(theta.shape)
 
     def state(self):
         """Everything a checkpoint needs: {name: array}."""
-        moments = {f"m.{name}": array for name, array in self.m.items()} | {f"v.{name}": a for name, a in self.v.items()}
+        moments = {f"{kind}.{name}": array.copy() for kind in ("m", "v") for name, array in getattr(self, kind).items()}
         return moments | {"step": np.array(self.step)}
 
     def restore(self, state):
@@ -59,7 +64,7 @@ class SGD:
 
     def state(self):
         """Everything a checkpoint needs: {name: array}."""
-        return {f"u.{name}": array for name, array in self.u.items()}
+        return {f"u.{name}": array.copy() for name, array in self.u.items()}
 
     def restore(self, state):
         """Take back what state() gave."""
@@ -73,7 +78,7 @@ def constant(step, steps):
 
 def cosine(step, steps):
     """Factor of the learning rate: from 1 down to 0 along half a cosine (Loshchilov and Hutter, 2017, eq. 5, one cycle)."""
-    return 0.5 * (1 + np.cos(np.pi * min(step, steps) / max(1, steps)))
+    return 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(1, steps)))
 
 
 SCHEDULES = {"constant": constant, "cosine": cosine}

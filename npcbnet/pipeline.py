@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npcbnet import conversion, evaluate, modelfile, recipes
+from npcbnet import __version__, conversion, evaluate, machine, modelfile, pictures, recipes, report
 from npcbnet.errors import UsageError
 from npcbnet.exits import PAPER_THRESHOLDS, calibrate, probabilities_and_entropy
 from npcbnet.files import write_text
@@ -18,6 +18,7 @@ from npcbnet.progress import say
 from npcbnet.training import BranchyNetTask, ClassifierTask, fit
 
 RUN_FILE = "run.json"
+QUICK_EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,48 @@ class Run:
     shape: tuple | None = None
     quick: bool = False
 
+    @classmethod
+    def of(cls, options):
+        """The Run that command-line options ask for. Raises UsageError for values that cannot work."""
+        names = tuple(recipes.RECIPES) if "all" in options.recipe else tuple(dict.fromkeys(options.recipe))
+        if options.epochs is not None and options.epochs < 1:
+            raise UsageError(f"--epochs must be at least 1, not {options.epochs}")
+        if options.seed < 0:
+            raise UsageError(f"--seed must not be negative, not {options.seed}")
+        if options.threshold not in ("auto", "paper") and not number(options.threshold) >= 0:
+            raise UsageError(f"--threshold is 'auto', 'paper' or an entropy in nats of at least 0, not {options.threshold!r}")
+        epochs = options.epochs or (QUICK_EPOCHS if options.quick else None)
+        return cls(options.dataset, names, epochs, options.seed, options.threshold,
+                   tuple(options.shape) if options.shape else None, options.quick)
+
     def command(self):
         """The command line that repeats the run."""
         words = ["python -m npcbnet.train", self.dataset]
         words += ["--recipe", *self.recipes] if self.recipes != ("fast",) else []
-        words += ["--epochs", str(self.epochs)] if self.epochs else []
+        words += ["--epochs", str(self.epochs)] if self.epochs != (QUICK_EPOCHS if self.quick else None) else []
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--threshold", self.threshold] if self.threshold != "auto" else []
         words += ["--shape", *map(str, self.shape)] if self.shape else []
         return " ".join(words + (["--quick"] if self.quick else []))
+
+
+def number(text):
+    """The text as a float, NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def latest_unfinished(folder, dataset=None):
+    """The folder below `folder` whose unfinished run is the newest (of `dataset`, if one is named). Raises UsageError."""
+    found = [path for path in Path(folder).glob(f"*/{RUN_FILE}") if dataset in (None, read_run(path.parent).dataset)]
+    unfinished = [path for path in found if not (path.parent / "report.json").exists()
+                  or list(path.parent.glob("checkpoint-*.npz"))]
+    if not unfinished:
+        raise UsageError(f"there is no unfinished run{f' of {dataset}' if dataset else ''} in {folder}/; "
+                         "give the run's folder with --out, or start one without --resume")
+    return max(unfinished, key=lambda path: path.stat().st_mtime).parent
 
 
 def read_run(out):
@@ -161,3 +195,75 @@ class Stages:
             recipes.fine_tune_plan(chosen, self.run.seed), **self._options(stage))
         self.notes.append(f"{chosen.name}: lightweight DNN fine-tuned on converted images: {'kept' if kept else 'not kept'}")
         return tuned
+
+
+def train(run, dataset, out, *, threads=1, quiet=False):
+    """All four stages of `run` on `dataset` in folder `out`; continues from the checkpoints there.
+
+    Writes the models, the report and the pictures, then removes the checkpoints. Returns the report as a dict.
+    """
+    stages = Stages(run, dataset, out, threads, quiet)
+    say(f"{dataset.title}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
+        f"{len(dataset.test):,} test images; {threads} thread{'s' * (threads > 1)}; writing to {out}", quiet)
+    say("stage 1 of 4: LeNet, the baseline", quiet)
+    models = {"lenet": stages.lenet()}
+    say("stage 2 of 4: BranchyNet, both exits jointly", quiet)
+    models["branchynet"] = branchynet = stages.branchynet()
+    say(f"BranchyNet's threshold ({run.threshold}): {branchynet.threshold:.4g} nats", quiet)
+    models["lightweight"] = light = lightweight(branchynet)
+    say("stage 3 of 4: the converting autoencoder", quiet)
+    targets = {}
+    for i, name in enumerate(run.recipes):
+        key = "cbnet" if i == 0 else f"cbnet-{name}"
+        models[key], targets[key] = stages.converter(name, branchynet, light)
+    say("stage 4 of 4: the verdict on test images", quiet)
+    verdict_report = verdict(stages, models, targets, threads)
+    for path in Path(out).glob("checkpoint-*.npz"):
+        path.unlink()
+    return verdict_report
+
+
+def verdict(stages, models, targets, threads):
+    """Stage 4: test the models, save them, write report and pictures. The only place where test images are looked at."""
+    run, data, out = stages.run, stages.dataset, stages.out
+    test, branchynet = data.test, models["branchynet"]
+    sample = test.images[np.linspace(0, len(test) - 1, min(len(test), 50 if run.quick else 200)).astype(int)]
+    rows = evaluate.rows(models, branchynet, test.images, test.labels, evaluate.latencies(models, sample))
+    for row in rows:
+        if row["model"] in targets:
+            row["recipe"] = recipe_of(run, row["model"])
+        model = models[row["model"]]
+        model.record = {"command": run.command(), "dataset": data.title, "seed": run.seed, "test_accuracy": row["accuracy"],
+                        "validation": len(data.validation), "recipe": row.get("recipe"), "npcbnet": __version__}
+        modelfile.save(model, out / f"{row['model']}.npz")
+    facts = {"dataset": data.title, "command": run.command(), "seed": run.seed, "recipes": list(run.recipes),
+             "threshold": branchynet.threshold, "threads": threads, "machine": machine.describe(),
+             "epochs": {stage: len(history) for stage, history in stages.histories.items()}, "notes": stages.notes,
+             "histories": stages.histories}
+    report.write_report(out, rows, facts, pictures=draw(stages, models, targets))
+    return {"rows": rows, **facts}
+
+
+def recipe_of(run, key):
+    """The recipe of model `cbnet` (the first asked for) or `cbnet-NAME`."""
+    return run.recipes[0] if key == "cbnet" else key[len("cbnet-"):]
+
+
+def draw(stages, models, targets):
+    """The run's pictures: loss curves, and for each converter strips of hard images and the exit histogram."""
+    data, out, branchynet = stages.dataset, stages.out, models["branchynet"]
+    paths = [pictures.loss_curves(out / "loss.png", stages.histories)]
+    before, early = evaluate.exit_entropies(branchynet, data.test.images)
+    hard = [np.flatnonzero(~early & (data.test.labels == label))[:1] for label in range(data.classes)]
+    hard = np.concatenate(hard)[:12]
+    for key, chosen in targets.items():
+        converted = models[key].convert(data.test.images)
+        after, _ = evaluate.exit_entropies(branchynet, converted)
+        paths.append(pictures.exit_histogram(out / f"exits-{key}.png", before, after, branchynet.threshold))
+        if len(hard):
+            read = models[key].predict(data.test.images[hard])
+            titles = [f"{data.class_names[true]}: read as {data.class_names[label]}"
+                      for true, label in zip(data.test.labels[hard], read)]
+            paths.append(pictures.conversion_strips(out / f"strips-{key}.png", data.test.images[hard], converted[hard],
+                                                    chosen.prototypes[data.test.labels[hard]], titles))
+    return paths

@@ -1,10 +1,11 @@
-"""Collect ONNX's own node cases of our operators into tests/data/onnx_nodes.npz. Needs the onnx package; the tests do not.
+"""Collect ONNX's own node cases of our operators into tests/data/onnx_nodes.npz. The tests need no onnx, this does.
 
     python -m venv /tmp/onnxenv && /tmp/onnxenv/bin/pip install onnx numpy
     /tmp/onnxenv/bin/python tests/make_onnx_nodes.py            # write the file
     /tmp/onnxenv/bin/python tests/make_onnx_nodes.py --check    # compare it with what the installed onnx says
 
-The file holds arrays "case/in0", "case/out0", ... and under "cases" a JSON text: {case: {"op": type, "attributes": {...}}}.
+The file holds arrays "case/in0", "case/out0", ... and under "cases" a JSON text:
+{case: {"op": type, "attributes": {...}}}.
 """
 import json
 import sys

@@ -1,7 +1,7 @@
 """The hot loops and their NumPy twins against oracles so plain that they are obviously right.
 
-Arrays lie images last, as the kernels want them: x (C, H, W, N), y (F, P, Q, N). Where Numba is switched off the loops run as
-plain Python, on sizes that allow it.
+Arrays lie images last, as the kernels want them: x (C, H, W, N), y (F, P, Q, N).
+Where Numba is switched off the loops run as plain Python, on sizes that allow it.
 """
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ LARGEST = 12 if COMPILED else 5
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE)
-compiled_only = pytest.mark.skipif(not COMPILED, reason="bits depend on the batch in BLAS and without fused multiply-add")
+compiled_only = pytest.mark.skipif(not COMPILED, reason="the bits of BLAS depend on the batch")
 
 
 def implementations(module, kernel, known_bug=None):
@@ -42,7 +42,7 @@ def assert_close(result, expected, dtype, about):
 
 
 def conv_cases(seed, dtype):
-    """(x, w, b, stride, pad, y shape): every batch, stride and padding below the kernel, sides smaller than the kernel too."""
+    """(x, w, b, stride, pad, y shape): every batch, stride and padding; sides smaller than the kernel too."""
     rng = np.random.default_rng(seed)
     for case in range(CASES):
         K, stride = 1 + case % 5, 1 + case // 5 % 3
@@ -61,7 +61,7 @@ def conv_oracle(x, w, b, stride, pad):
 
 
 def weight_gradient_oracle(x, dy, stride, pad, K):
-    """dw[f, c, k, l]: the sum over images and outputs of the output's gradient times the pixel this weight met there."""
+    """dw[f, c, k, l]: the sum over images and outputs of the gradient times the pixel this weight met there."""
     padded = np.pad(x.astype(np.float64), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     F, P, Q, _ = dy.shape
     dw = np.zeros((F, len(x), K, K))
@@ -223,7 +223,7 @@ def test_dense_bits_do_not_depend_on_the_batch(D, O, ink):
 
 
 def starts(side, K, stride, pad, ceil_mode):
-    """Where the windows along one side begin, by walking: all that fit, in ceil mode one more if it begins on a pixel."""
+    """Where the windows along one side begin: all that fit, in ceil mode one more if it begins on a pixel."""
     found = [at for at in range(-pad, side, stride) if at + K <= side + pad]
     after = found[-1] + stride
     return found + [after] if ceil_mode and found[-1] + K < side + pad and after < side else found
@@ -433,7 +433,8 @@ def test_adam_update(update, dtype):
         assert_close(result, wanted, dtype, "adam")
 
 
-MODULES = [import_module(f"npcbnet.kernels.{file.stem}") for file in sorted(Path(conv.__file__).parent.glob("[a-z]*.py"))]
+FOLDER = Path(conv.__file__).parent
+MODULES = [import_module(f"npcbnet.kernels.{file.stem}") for file in sorted(FOLDER.glob("[a-z]*.py"))]
 KERNELS = [(module, name.removesuffix("_loop")) for module in MODULES for name in dir(module) if name.endswith("_loop")]
 
 

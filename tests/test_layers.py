@@ -8,8 +8,8 @@ import pytest
 from npcbnet.errors import ModelFileError, NpcbnetError, ShapeError, UsageError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import (LAYERS, AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape, Sequential,
-                            Sigmoid, Softmax, Upsample2d, from_config, initialise)
+from npcbnet.layers import (LAYERS, AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape,
+                            Sequential, Sigmoid, Softmax, Upsample2d, from_config, initialise)
 from npcbnet.layers.base import images_last
 from npcbnet.layers.maxpool2d import pooled_side
 
@@ -17,19 +17,20 @@ CASES = {  # layer and the shape of its input (N, ...); sizes that plain Python 
     "avgpool2d": [(AvgPool2d(), (3, 2, 6, 4)), (AvgPool2d(3, 2, 1, True), (2, 2, 6, 7)),
                   (AvgPool2d(3, 2, 1, False, True), (1, 3, 5, 8)), (AvgPool2d(4, 4), (17, 2, 4, 4))],
     "clip": [(Clip(-0.31, 0.77), (3, 2, 4, 5)), (Clip(), (1, 7)), (Clip(-1.234, 99), (5, 9))],
-    "conv2d": [(Conv2d(2, 3, 3), (2, 2, 5, 6)), (Conv2d(3, 6, 5, pad=3), (1, 3, 4, 6)), (Conv2d(2, 7, 3, 2, 1), (3, 2, 7, 6)),
-               (Conv2d(2, 5, 1), (17, 2, 2, 3)), (Conv2d(4, 2, 4, 3, 2), (2, 4, 8, 9)), (Conv2d(2, 3, 2, 2), (1, 2, 5, 4))],
+    "conv2d": [(Conv2d(2, 3, 3), (2, 2, 5, 6)), (Conv2d(3, 6, 5, pad=3), (1, 3, 4, 6)),
+               (Conv2d(2, 7, 3, 2, 1), (3, 2, 7, 6)), (Conv2d(2, 5, 1), (17, 2, 2, 3)),
+               (Conv2d(4, 2, 4, 3, 2), (2, 4, 8, 9)), (Conv2d(2, 3, 2, 2), (1, 2, 5, 4))],
     "dense": [(Dense(7, 4), (3, 7)), (Dense(1, 6), (1, 1)), (Dense(5, 11), (17, 5))],
     "dropout": [(Dropout(0.4), (3, 2, 4, 5)), (Dropout(0.0), (2, 6))],
     "flatten": [(Flatten(), (3, 2, 4, 5)), (Flatten(), (1, 2, 3, 1)), (Flatten(), (3, 6))],
-    "maxpool2d": [(MaxPool2d(), (3, 2, 5, 7)), (MaxPool2d(3, 2, 1), (2, 2, 6, 8)), (MaxPool2d(3, 1, 1, False), (1, 3, 5, 4)),
-                  (MaxPool2d(2, 3, ceil_mode=False), (17, 2, 5, 8))],
+    "maxpool2d": [(MaxPool2d(), (3, 2, 5, 7)), (MaxPool2d(3, 2, 1), (2, 2, 6, 8)),
+                  (MaxPool2d(3, 1, 1, False), (1, 3, 5, 4)), (MaxPool2d(2, 3, ceil_mode=False), (17, 2, 5, 8))],
     "relu": [(ReLU(), (3, 2, 4, 5)), (ReLU(), (4, 7))],
     "reshape": [(Reshape([2, 3, 4]), (3, 24)), (Reshape((12,)), (2, 3, 2, 2)), (Reshape([4, 3, 1]), (5, 2, 6, 1))],
     "sequential": [
         (Sequential([Conv2d(2, 3, 3, pad=1), MaxPool2d(), ReLU(), Flatten(), Dense(18, 4)]), (3, 2, 6, 3)),
-        (Sequential([AvgPool2d(2), Flatten(), Dense(6, 5), ReLU(), Dense(5, 6), Sigmoid(), Reshape([1, 2, 3]), Upsample2d()]),
-         (2, 1, 4, 6)),
+        (Sequential([AvgPool2d(2), Flatten(), Dense(6, 5), ReLU(), Dense(5, 6), Sigmoid(), Reshape([1, 2, 3]),
+                     Upsample2d()]), (2, 1, 4, 6)),
         (Sequential([Dropout(0.3), Dense(4, 3), Softmax(7.5)]), (5, 4)), (Sequential([]), (2, 3))],
     "sigmoid": [(Sigmoid(), (3, 2, 4, 5)), (Sigmoid(), (2, 7))],
     "softmax": [(Softmax(), (3, 7)), (Softmax(total=101.7), (2, 9)), (Softmax(), (1, 1))],
@@ -117,7 +118,7 @@ def test_initialise_makes_the_promised_parameters(layer, shape):
 
 @every_case
 def test_prediction_keeps_nothing_and_agrees_with_training(layer, shape):
-    if isinstance(layer, Dropout) or isinstance(layer, Sequential) and any(isinstance(inner, Dropout) for inner in layer):
+    if "Dropout" in repr(layer):
         pytest.skip("dropout differs on purpose")
     x = pixels(shape, np.float32)
     y, backward = forward(prepared(layer, np.float32), x)
@@ -191,7 +192,7 @@ def test_sequential_asks_its_first_layer_for_no_input_gradient():
 
 
 def orders(x):
-    """x as other memory: images last, Fortran, a slice of every second image, of every second column, turned round twice."""
+    """x as other memory: images last, Fortran, every second image, every second column, turned round twice."""
     yield np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
     yield np.asfortranarray(x)
     yield np.repeat(x, 2, axis=0)[::2]
@@ -213,7 +214,8 @@ def test_any_memory_order_gives_the_same_answer(layer, shape):
 
 @pytest.mark.skipif(not COMPILED, reason="the bits of BLAS depend on the batch")
 @pytest.mark.parametrize("layer, shape", [
-    (Conv2d(3, 6, 5, pad=3), (3, 9, 8)), (Conv2d(2, 7, 3, 2, 1), (2, 7, 6)), (Dense(90, 11), (90,)), (Dense(33, 5), (33,)),
+    (Conv2d(3, 6, 5, pad=3), (3, 9, 8)), (Conv2d(2, 7, 3, 2, 1), (2, 7, 6)), (Dense(90, 11), (90,)),
+    (Dense(33, 5), (33,)),
     (MaxPool2d(), (3, 5, 7)), (AvgPool2d(), (3, 6, 4)), (ReLU(), (50,)), (Sigmoid(), (53,)), (Clip(), (50,)),
     (Upsample2d(), (2, 4, 5)), (Flatten(), (3, 4, 5)), (Reshape([3, 5, 2]), (30,)),
     pytest.param(Softmax(150.0), (784,), marks=pytest.mark.xfail(
@@ -286,9 +288,9 @@ def test_what_sequential_config_gives_from_config_takes():
     assert from_config(layer.config()).config() == layer.config()
 
 
-@pytest.mark.parametrize("config", [None, 3, "relu", {}, {"layer": "convolution"}, {"layer": None}, {"layer": "relu", "x": 1},
-                                    {"layer": "dense"}, {"layer": "dense", "in_features": 3}, [{"layer": "relu"}, 5],
-                                    {"layer": "sequential"}, {"layer": "__class__"}])
+@pytest.mark.parametrize("config", [
+    None, 3, "relu", {}, {"layer": "convolution"}, {"layer": None}, {"layer": "__class__"}, {"layer": "relu", "x": 1},
+    {"layer": "dense"}, {"layer": "dense", "in_features": 3}, [{"layer": "relu"}, 5], {"layer": "sequential"}])
 def test_an_unknown_configuration_is_refused(config):
     with pytest.raises(ModelFileError):
         from_config(config)
@@ -316,10 +318,12 @@ def test_a_size_that_is_no_whole_number_is_refused_by_name(name, field, value):
 @pytest.mark.parametrize("make", [
     lambda: Dense(0, 3), lambda: Conv2d(1, 0, 3), lambda: Conv2d(1, 1, 0), lambda: Conv2d(1, 1, 3, stride=0),
     lambda: MaxPool2d(0), lambda: MaxPool2d(16), lambda: MaxPool2d(3, pad=2), lambda: AvgPool2d(2, pad=10 ** 9),
-    lambda: Dropout(1), lambda: Dropout(-0.1), lambda: Dropout(True), lambda: Dropout("0.5"), lambda: Dropout(float("nan")),
+    lambda: Dropout(1), lambda: Dropout(-0.1), lambda: Dropout(True), lambda: Dropout("0.5"),
+    lambda: Dropout(float("nan")),
     lambda: Clip(1, 1), lambda: Clip("0", "1"), lambda: Clip(float("nan"), 1), lambda: Clip(0, None),
     lambda: Softmax(0), lambda: Softmax(-1), lambda: Softmax(True), lambda: Softmax("1"), lambda: Softmax(float("inf")),
-    lambda: Softmax(float("nan")), lambda: Reshape(6), lambda: Reshape("123"), lambda: Reshape([2, 3]), lambda: Reshape([]),
+    lambda: Softmax(float("nan")), lambda: Reshape(6), lambda: Reshape("123"), lambda: Reshape([2, 3]),
+    lambda: Reshape([]),
     lambda: Reshape([2, -1, 3]), lambda: Reshape([2, True, 3]), lambda: Reshape(["2"]), lambda: Reshape([0]),
 ])
 def test_values_that_cannot_work_are_refused(make):
@@ -333,8 +337,8 @@ def known_bug(*values, reason):
 
 
 @pytest.mark.parametrize("make", [
-    known_bug(lambda: Conv2d(1, 1, 3, pad=3), reason="expect() prints self before its fields are set: AttributeError"),
-    known_bug(lambda: Conv2d(1, 1, 3, pad=10 ** 9), reason="expect() prints self before its fields are set: AttributeError"),
+    known_bug(lambda: Conv2d(1, 1, 3, pad=3), reason="AttributeError: expect() prints unset fields"),
+    known_bug(lambda: Conv2d(1, 1, 3, pad=10 ** 9), reason="AttributeError: expect() prints unset fields"),
     known_bug(lambda: Clip(False, True), reason="a truth value passes for a number"),
     known_bug(lambda: Clip(0, 10 ** 400), reason="OverflowError"),
     known_bug(lambda: Softmax(10 ** 400), reason="OverflowError"),
@@ -348,7 +352,7 @@ def test_more_values_that_cannot_work_are_refused(make):
 
 
 @pytest.mark.parametrize("layer, shape, words", [
-    (Conv2d(3, 5, 3), (2, 1, 8, 8), r"Conv2d\(in_channels=3.* takes \(3, H, W\) images, not an input of shape \(1, 8, 8\)"),
+    (Conv2d(3, 5, 3), (2, 1, 8, 8), r"Conv2d\(in_ch.* takes \(3, H, W\) images, not an input of shape \(1, 8, 8\)"),
     (Conv2d(1, 5, 5, pad=1), (2, 1, 2, 8), r"at least 3 pixels, not an input of shape \(1, 2, 8\)"),
     (Dense(5, 3), (2, 4), r"Dense\(in_features=5.* takes \(5,\) features an image, not an input of shape \(4,\)"),
     (Dense(4, 3), (2, 1, 2, 2), r"features an image, not an input of shape \(1, 2, 2\)"),
@@ -371,8 +375,8 @@ def test_sequential_names_the_place_of_the_layer_that_does_not_fit():
 
 
 @every_case
-@pytest.mark.parametrize("given", [(3,), (2, 3), (2, 24), (2, 3, 4), (2, 2, 4, 4), (2, 3, 1, 1), (2, 2, 4, 4, 4), (0, 3, 9, 9),
-                                   (0, 7)], ids=repr)
+@pytest.mark.parametrize("given", [(3,), (2, 3), (2, 24), (2, 3, 4), (2, 2, 4, 4), (2, 3, 1, 1), (2, 2, 4, 4, 4),
+                                   (0, 3, 9, 9), (0, 7)], ids=repr)
 def test_any_shape_is_either_served_or_refused_by_our_own_error(layer, shape, given):
     try:
         y, _ = forward(prepared(layer), np.zeros(given))
@@ -384,8 +388,8 @@ def test_any_shape_is_either_served_or_refused_by_our_own_error(layer, shape, gi
 @pytest.mark.parametrize("layer, given", [
     (Conv2d(1, 1, 3), (2, 1, 0, 4)), (MaxPool2d(), (2, 1, 0, 4)), (Reshape([1]), (2, 0)),
     known_bug(Conv2d(1, 1, 2, pad=1), (2, 1, 0, 4), reason="nothing but biases comes out"),
-    known_bug(MaxPool2d(2, pad=1), (2, 1, 0, 4), reason="windows of nothing but padding: uninitialised memory comes out"),
-    known_bug(AvgPool2d(2, pad=1), (2, 1, 0, 4), reason="windows of nothing but padding: 0 / 0"),
+    known_bug(MaxPool2d(2, pad=1), (2, 1, 0, 4), reason="windows without a pixel: uninitialised memory comes out"),
+    known_bug(AvgPool2d(2, pad=1), (2, 1, 0, 4), reason="windows without a pixel: 0 / 0"),
     known_bug(Upsample2d(), (2, 1, 0, 4), reason="IndexError from numpy.take"),
     known_bug(Softmax(), (2, 0), reason="ValueError from the maximum of nothing"),
     known_bug(Flatten(), (), reason="ValueError from transpose"),
@@ -417,8 +421,9 @@ def test_dropout_without_a_generator_says_what_to_do():
 
 
 @pytest.mark.parametrize("layer, shape", [(ReLU(), (3, 4)), (Clip(), (3, 4)), (Sigmoid(), (3, 4)), (Softmax(), (3, 4)),
-                                          (MaxPool2d(), (3, 1, 2, 2)), (AvgPool2d(), (3, 1, 2, 2)), (Dense(4, 2), (3, 4)),
-                                          (Conv2d(1, 2, 2), (3, 1, 2, 2)), (Upsample2d(), (3, 1, 2, 2))], ids=repr)
+                                          (Dense(4, 2), (3, 4)), (Conv2d(1, 2, 2), (3, 1, 2, 2)),
+                                          (MaxPool2d(), (3, 1, 2, 2)), (AvgPool2d(), (3, 1, 2, 2)),
+                                          (Upsample2d(), (3, 1, 2, 2))], ids=repr)
 def test_nan_comes_through_and_stays_with_its_image(layer, shape):
     x = pixels(shape, np.float32)
     x[1].flat[3] = np.nan
@@ -432,7 +437,7 @@ def test_the_functions_at_chosen_points():
     with np.errstate(over="raise", invalid="raise"):
         np.testing.assert_array_equal(ReLU().forward(x)[0], [[0, 0, 0, 1, 1000]])
         np.testing.assert_array_equal(Clip(-2, 0.5).forward(x)[0], [[-2, -1, 0, 0.5, 0.5]])
-        np.testing.assert_allclose(Sigmoid().forward(x)[0], [[0, 1 / (1 + np.e), 0.5, 1 / (1 + 1 / np.e), 1]], rtol=1e-6)
+        np.testing.assert_allclose(Sigmoid().forward(x)[0], [[0, 1 / (1 + np.e), 0.5, np.e / (1 + np.e), 1]], rtol=1e-6)
         np.testing.assert_allclose(Softmax(3).forward(np.log([[1.0, 2, 3]]))[0], [[0.5, 1, 1.5]])
         np.testing.assert_allclose(Softmax(3).forward(x)[0], [[0, 0, 0, 0, 3]], atol=1e-30)
 
@@ -440,7 +445,8 @@ def test_the_functions_at_chosen_points():
 def test_relu_and_clip_pass_no_gradient_where_they_are_flat():
     x = np.array([[-3.0, 0, 0.5, 3]])
     for layer, slopes in (ReLU(), [0, 0, 1, 1]), (Clip(0, 1), [0, 1, 1, 0]):
-        np.testing.assert_array_equal(layer.forward(x, train=True)[1](np.full((1, 4), 7.0))[0], [np.multiply(slopes, 7)])
+        _, backward = layer.forward(x, train=True)
+        np.testing.assert_array_equal(backward(np.full((1, 4), 7.0))[0], [np.multiply(slopes, 7)])
 
 
 def test_upsampling_is_bilinear_with_half_pixel_centres():
@@ -453,6 +459,14 @@ def test_upsampling_is_bilinear_with_half_pixel_centres():
         expected = ((1 - down) * ((1 - right) * x[:, :, top, left] + right * x[:, :, top, left + 1])
                     + down * ((1 - right) * x[:, :, top + 1, left] + right * x[:, :, top + 1, left + 1]))
         np.testing.assert_allclose(y[:, :, h, w], expected, rtol=1e-12)
+
+
+@pytest.mark.xfail(strict=True, reason="count_pad divides by K * K where a ceil-mode window leaves even the padding")
+def test_average_that_counts_padding_counts_nothing_beyond_it():
+    """As ONNX's averagepool_2d_ceil and PyTorch: of a 3x3 window only the pixels and the padding count."""
+    x = np.arange(1.0, 17).reshape(1, 1, 4, 4)
+    y, _ = AvgPool2d(3, 2, ceil_mode=True, count_pad=True).forward(x)
+    np.testing.assert_allclose(y[0, 0], [[6, 7.5], [12, 13.5]])
 
 
 def test_flatten_goes_channel_by_channel_and_row_by_row_and_reshape_back():
@@ -488,18 +502,20 @@ def test_a_sequential_inside_a_sequential_takes_its_parameters_too():
     assert not layer.params["0.0.weight"].any()
 
 
-@pytest.mark.xfail(strict=True, reason="_forward_plane sums in the type of x: whole numbers for uint8 pixels")
+@pytest.mark.xfail(COMPILED, strict=True, reason="_forward_plane sums in the type of x: whole numbers for uint8")
 def test_conv_of_one_uint8_image_as_of_many():
     layer, x = prepared(Conv2d(1, 2, 2), np.float32), np.full((1, 1, 3, 3), 200, np.uint8)
     np.testing.assert_allclose(layer.forward(x)[0], layer.forward(x.astype(np.float32))[0], rtol=1e-6)
 
 
-SPREAD = {"lecun_normal": lambda fan_in, fan_out: 1 / np.sqrt(fan_in), "he_normal": lambda fan_in, fan_out: np.sqrt(2 / fan_in),
+SPREAD = {"lecun_normal": lambda fan_in, fan_out: np.sqrt(1 / fan_in),
+          "he_normal": lambda fan_in, fan_out: np.sqrt(2 / fan_in),
           "xavier_uniform": lambda fan_in, fan_out: np.sqrt(2 / (fan_in + fan_out))}
 
 
 @pytest.mark.parametrize("scheme", SPREAD)
-@pytest.mark.parametrize("layer, fan_in, fan_out", [(Conv2d(16, 32, 5), 400, 800), (Dense(300, 100), 300, 100)], ids=repr)
+@pytest.mark.parametrize("layer, fan_in, fan_out", [(Conv2d(16, 32, 5), 400, 800), (Dense(300, 100), 300, 100)],
+                         ids=repr)
 def test_initial_weights_have_the_published_spread_and_biases_are_0(layer, fan_in, fan_out, scheme):
     initialise(layer, np.random.default_rng(0), scheme)
     weight = layer.params["weight"]

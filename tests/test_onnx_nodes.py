@@ -1,7 +1,8 @@
 """Our layers and losses against ONNX's node cases, stored by make_onnx_nodes.py; ONNX's own tolerances.
 
-Where a layer says the same in other words, the case is translated first: padding is put around the picture, a transposed
-matrix is handed over transposed, alpha and beta are multiplied into the weights. What cannot be said at all is in LACKING.
+Where a layer says the same in other words, the case is translated first: padding is put around the picture,
+a transposed matrix is handed over transposed, alpha and beta are multiplied into the weights. What cannot be said
+at all is in LACKING.
 """
 import json
 
@@ -31,7 +32,7 @@ def arrays(name, kind):
 
 
 def padding(attributes, x, kernel, stride):
-    """((top, bottom), (left, right)) from `pads` or `auto_pad`, as the ONNX specification of Conv and MaxPool defines them."""
+    """((top, bottom), (left, right)) from `pads` or `auto_pad`, as ONNX's specification of Conv defines them."""
     if "pads" in attributes:
         top, left, bottom, right = attributes["pads"]
         return (top, bottom), (left, right)
@@ -92,9 +93,9 @@ def along(function, x, axis):
 
 
 def cross_entropy(attributes, z, labels):
-    whole = {"mean": lambda: losses.cross_entropy(z, labels)[0], "sum": lambda: losses.cross_entropy(z, labels, count=1)[0],
-             "none": lambda: [losses.cross_entropy(z[i:i + 1], labels[i:i + 1])[0] for i in range(len(z))]}
-    return np.asarray(whole[attributes["reduction"]]())
+    if attributes["reduction"] == "none":
+        return np.array([losses.cross_entropy(z[i:i + 1], labels[i:i + 1])[0] for i in range(len(z))])
+    return np.array(losses.cross_entropy(z, labels, count={"mean": len(z), "sum": 1}[attributes["reduction"]])[0])
 
 
 RUN = {

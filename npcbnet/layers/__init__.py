@@ -29,10 +29,10 @@ def from_config(config):
     """
     if isinstance(config, list):
         return Sequential([from_config(inner) for inner in config])
-    if not isinstance(config, dict) or config.get("layer") not in LAYERS:
-        name = config.get("layer") if isinstance(config, dict) else config
+    name = config.get("layer") if isinstance(config, dict) else config
+    if not isinstance(config, dict) or not isinstance(name, str) or name not in LAYERS:
         raise ModelFileError(f"unknown layer {name!r:.60}; this version knows {', '.join(LAYERS)}")
-    layer = LAYERS[config["layer"]]
+    layer = LAYERS[name]
     fields = {key: value for key, value in config.items() if key != "layer"}
     if sorted(fields) != sorted(layer.fields):
         raise ModelFileError(f"layer {layer.name!r} has the fields {list(layer.fields)}, the file gives {sorted(fields)!r:.200}")

@@ -1,11 +1,12 @@
 """Mean over windows."""
+from npcbnet.errors import ShapeError
 from npcbnet.kernels import pool
-from npcbnet.layers.base import Layer, aligned_empty, expect, images_first, images_last, positive
+from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
 from npcbnet.layers.maxpool2d import pooled_side
 
 
 class AvgPool2d(Layer):
-    """x (N, C, H, W) -> y (N, C, P, Q). count_pad: divide by K * K also where a window reaches over the edge."""
+    """x (N, C, H, W) -> y (N, C, P, Q). count_pad: padding counts as pixels of 0 in the mean (what ceil mode adds never does)."""
 
     name = "avgpool2d"
     fields = ("kernel", "stride", "pad", "ceil_mode", "count_pad")
@@ -15,11 +16,12 @@ class AvgPool2d(Layer):
         stride = kernel if stride is None else stride
         positive("AvgPool2d", kernel=kernel, stride=stride, pad=pad)
         self.kernel, self.stride, self.pad = int(kernel), int(stride), int(pad)
-        self.ceil_mode, self.count_pad = bool(ceil_mode), bool(count_pad)
-        expect(2 * self.pad <= self.kernel, self, (), "padding of at most half its kernel")
+        self.ceil_mode, self.count_pad = flag("AvgPool2d", "ceil_mode", ceil_mode), flag("AvgPool2d", "count_pad", count_pad)
+        if 2 * self.pad > self.kernel:
+            raise ShapeError(f"AvgPool2d: pad must be at most half the kernel, not {pad} for a kernel of {kernel}")
 
     def output_shape(self, shape):
-        expect(len(shape) == 3, self, shape, "(C, H, W) images")
+        expect(len(shape) == 3 and min(shape) > 0, self, shape, "(C, H, W) images")
         sides = [pooled_side(side, self.kernel, self.stride, self.pad, self.ceil_mode) for side in shape[1:]]
         expect(min(sides) >= 1, self, shape, "images no smaller than its window")
         return (shape[0], *sides)

@@ -55,10 +55,12 @@ class Layer:
 
 
 def images_last(x):
-    """x (N, ...) -> C-contiguous (..., N); no copy if x is a view of such an array."""
-    if x.ndim == 2:
-        return np.ascontiguousarray(x.T)
-    return np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0))
+    """x (N, ...) -> C-contiguous (..., N); no copy if x is a view of such an array.
+
+    A read-only array is copied: Numba would compile every loop once more for it.
+    """
+    x = x.T if x.ndim == 2 else x.transpose(*range(1, x.ndim), 0)
+    return np.ascontiguousarray(x) if x.flags.writeable else np.array(x, order="C")
 
 
 def images_first(x):
@@ -83,6 +85,20 @@ def positive(name, **values):
         least = 0 if field == "pad" else 1
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ShapeError(f"{name}: {field} must be a whole number of at least {least}, not {value!r}")
+
+
+def real(name, field, value):
+    """The value as a float. Raises ShapeError unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not abs(value) < 1e300:
+        raise ShapeError(f"{name}: {field} must be a number, not {value!r:.60}")
+    return float(value)
+
+
+def flag(name, field, value):
+    """The value. Raises ShapeError unless it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ShapeError(f"{name}: {field} must be true or false, not {value!r:.60}")
+    return bool(value)
 
 
 def expect(condition, layer, shape, wanted):

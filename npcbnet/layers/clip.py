@@ -2,7 +2,7 @@
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers.base import Layer
+from npcbnet.layers.base import Layer, real
 
 
 class Clip(Layer):
@@ -13,9 +13,9 @@ class Clip(Layer):
 
     def __init__(self, low=0.0, high=1.0):
         super().__init__()
-        if not all(isinstance(bound, (int, float)) for bound in (low, high)) or not low < high:
-            raise ShapeError(f"Clip: low must be a number below high, not {low!r}, {high!r}")
-        self.low, self.high = float(low), float(high)
+        self.low, self.high = real("Clip", "low", low), real("Clip", "high", high)
+        if not self.low < self.high:
+            raise ShapeError(f"Clip: low must be below high, not {low!r}, {high!r}")
 
     def forward(self, x, train=False, rng=None):
         y = np.clip(x, x.dtype.type(self.low), x.dtype.type(self.high))

@@ -30,7 +30,7 @@ class Dense(Layer):
     def forward(self, x, train=False, rng=None):
         self.output_shape(x.shape[1:])
         weight, bias = self.params["weight"], self.params["bias"]
-        x = images_last(x)
+        x = images_last(x).astype(weight.dtype, copy=False)
         y = aligned_empty((self.out_features, x.shape[1]), weight.dtype)
         dense.forward(x, weight, bias, y)
         if not train:

@@ -2,7 +2,7 @@
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers.base import Layer
+from npcbnet.layers.base import Layer, real
 
 
 class Dropout(Layer):
@@ -13,9 +13,9 @@ class Dropout(Layer):
 
     def __init__(self, rate=0.5):
         super().__init__()
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        self.rate = real("Dropout", "rate", rate)
+        if not 0 <= self.rate < 1:
             raise ShapeError(f"Dropout: rate must be in 0 <= rate < 1, not {rate!r}")
-        self.rate = float(rate)
 
     def forward(self, x, train=False, rng=None):
         if not train:

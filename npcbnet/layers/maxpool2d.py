@@ -1,8 +1,9 @@
 """Maximum over windows."""
 import numpy as np
 
+from npcbnet.errors import ShapeError
 from npcbnet.kernels import pool
-from npcbnet.layers.base import Layer, aligned_empty, expect, images_first, images_last, positive
+from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
 
 
 def pooled_side(side, kernel, stride, pad, ceil_mode):
@@ -27,11 +28,13 @@ class MaxPool2d(Layer):
         super().__init__()
         stride = kernel if stride is None else stride
         positive("MaxPool2d", kernel=kernel, stride=stride, pad=pad)
-        self.kernel, self.stride, self.pad, self.ceil_mode = int(kernel), int(stride), int(pad), bool(ceil_mode)
-        expect(2 * self.pad <= self.kernel <= 15, self, (), "a kernel of at most 15 and padding of at most half of it")
+        self.kernel, self.stride, self.pad = int(kernel), int(stride), int(pad)
+        self.ceil_mode = flag("MaxPool2d", "ceil_mode", ceil_mode)
+        if not 2 * self.pad <= self.kernel <= 15:
+            raise ShapeError(f"MaxPool2d: kernel must be at most 15 and pad at most half of it, not {kernel} and {pad}")
 
     def output_shape(self, shape):
-        expect(len(shape) == 3, self, shape, "(C, H, W) images")
+        expect(len(shape) == 3 and min(shape) > 0, self, shape, "(C, H, W) images")
         sides = [pooled_side(side, self.kernel, self.stride, self.pad, self.ceil_mode) for side in shape[1:]]
         expect(min(sides) >= 1, self, shape, "images no smaller than its window")
         return (shape[0], *sides)

@@ -33,10 +33,12 @@ class Sequential(Layer):
     def params(self, arrays):
         for key, array in arrays.items():
             index, name = key.split(".", 1)
-            self.layers[int(index)].params[name] = array
+            inner = self.layers[int(index)]
+            inner.params = {**inner.params, name: array}
 
     def config(self):
-        return {"layer": self.name, "layers": [layer.config() for layer in self.layers]}
+        """The list of the layers' configurations."""
+        return [layer.config() for layer in self.layers]
 
     def param_shapes(self):
         return {f"{i}.{name}": shape for i, layer in enumerate(self.layers) for name, shape in layer.param_shapes().items()}

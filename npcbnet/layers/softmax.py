@@ -2,7 +2,7 @@
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers.base import Layer, expect
+from npcbnet.layers.base import Layer, expect, images_first, images_last, real
 
 
 class Softmax(Layer):
@@ -17,19 +17,22 @@ class Softmax(Layer):
 
     def __init__(self, total=1.0):
         super().__init__()
-        if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total < float("inf"):
-            raise ShapeError(f"Softmax: total must be a positive number, not {total!r}")
-        self.total = float(total)
+        self.total = real("Softmax", "total", total)
+        if self.total <= 0:
+            raise ShapeError(f"Softmax: total must be positive, not {total!r}")
 
     def output_shape(self, shape):
-        expect(len(shape) == 1, self, shape, "(D,) features an image; put Flatten before it")
+        expect(len(shape) == 1 and shape[0] > 0, self, shape, "(D,) features an image; put Flatten before it")
         return tuple(shape)
 
     def forward(self, x, train=False, rng=None):
         self.output_shape(x.shape[1:])
         # exp(-80) is 2e-35: far below any effect, still no denormal number, which some processors are 100 times slower on
-        share = np.exp(np.maximum(x - x.max(axis=1, keepdims=True), -80))
-        share /= share.sum(axis=1, keepdims=True)
+        x = images_last(x)
+        share = np.exp(np.maximum(x - x.max(axis=0), -80))
+        # A running sum, because its order, and so its bits, are the same for one image and for many.
+        share /= np.add.accumulate(share, axis=0)[-1]
+        share = images_first(share)
         y = share * x.dtype.type(self.total)
         if not train:
             return y, None

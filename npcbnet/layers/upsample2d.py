@@ -46,7 +46,7 @@ class Upsample2d(Layer):
     name = "upsample2d"
 
     def output_shape(self, shape):
-        expect(len(shape) == 3, self, shape, "(C, H, W) images")
+        expect(len(shape) == 3 and min(shape) > 0, self, shape, "(C, H, W) images")
         return (shape[0], 2 * shape[1], 2 * shape[2])
 
     def forward(self, x, train=False, rng=None):

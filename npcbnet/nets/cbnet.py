@@ -25,7 +25,7 @@ class CBNet(Model):
     def config(self):
         """JSON values that from_config rebuilds the net from."""
         return {"input_shape": list(self.input_shape), "class_names": list(self.class_names),
-                "converter": self.converter.config(), "net": [layer.config() for layer in self.net]}
+                "converter": self.converter.config(), "net": self.net.config()}
 
     @classmethod
     def from_config(cls, config):

@@ -19,7 +19,7 @@ class Classifier(Model):
     def config(self):
         """JSON values that from_config rebuilds the net from."""
         return {"input_shape": list(self.input_shape), "class_names": list(self.class_names),
-                "net": [layer.config() for layer in self.net]}
+                "net": self.net.config()}
 
     @classmethod
     def from_config(cls, config):

@@ -1,0 +1,1 @@
+"""Small programs to start from; each runs as `python -m examples.NAME`."""

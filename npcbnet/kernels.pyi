@@ -1,0 +1,7 @@
+# For editors only: in a checkout the modules lie in ../kernels, in an installed package in npcbnet/kernels.
+from kernels import _jit as _jit
+from kernels import adam as adam
+from kernels import conv as conv
+from kernels import dense as dense
+from kernels import pool as pool
+from kernels import softmax as softmax

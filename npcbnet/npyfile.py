@@ -1,0 +1,110 @@
+"""A zip of .npy arrays in the one exact form that npcbnet writes: what numpy.load opens, without what makes it dangerous.
+
+Nothing is parsed that can be compared instead. Whoever reads an entry knows its type and shape, so the .npy header is compared
+byte for byte with the one that belongs there, and an entry's size is known before any memory is asked for.
+"""
+import io
+import math
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+
+from npcbnet.errors import ModelFileError
+
+HEADER = 128  # bytes of every .npy header that is written here
+MAX_ENTRIES = 2048
+MAX_FILE_BYTES = (1 << 30) + (1 << 24)
+# A file may unpack to at most so many times its size, plus so many bytes: trained weights do not shrink, zeros do 1,000-fold.
+MAX_INFLATION, FREE_BYTES = 100, 1 << 24
+
+_END = struct.Struct("<4s4H2LH")  # the zip's last record: entries, and size and place of the list of entries
+_DIRECTORY_BYTES = 512  # an entry in that list is 46 bytes and its name
+
+
+def damaged(reason):
+    """A ModelFileError for whatever should not be in such a file; `reason` becomes one line of at most 140 characters."""
+    return ModelFileError(f"{one_line(reason, 140)}; copy the file again, or train and save the model anew")
+
+
+def one_line(text, limit):
+    """`text` as one printable line of at most `limit` characters."""
+    text = "".join(c if c.isprintable() else "?" for c in str(text)[:limit + 1])
+    return text if len(text) <= limit else text[:limit - 3] + "..."
+
+
+def header(dtype, shape):
+    """The .npy header (format 1.0) of a C-contiguous array: bytes of length HEADER."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {tuple(shape)!r}, }}"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER - 10) + text.ljust(HEADER - 11).encode("ascii") + b"\n"
+
+
+def pack(entries):
+    """A zip archive, as bytes. entries: {name: (dtype, array)}; the same arrays give the same bytes (all dates are 1980)."""
+    stored = {name: header(dtype, array.shape) + array.astype(dtype).tobytes() for name, (dtype, array) in entries.items()}
+    packed = {name: len(zlib.compress(data, 9)) for name, data in stored.items()}
+    small_enough = sum(map(len, stored.values())) <= MAX_INFLATION * sum(packed.values()) + FREE_BYTES  # or `contents` refuses it
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        for name, data in stored.items():
+            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            info.create_system, info.external_attr = 3, 0o644 << 16
+            deflate = small_enough and packed[name] < 0.95 * len(data)
+            archive.writestr(info, data, zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED, 9)
+    return memory.getvalue()
+
+
+def contents(file):
+    """Open a binary file as a ZipFile and check its list of entries: (archive, {name without .npy: ZipInfo}).
+
+    Raises ModelFileError for anything that `pack` does not write.
+    """
+    _check_end(file)
+    archive = zipfile.ZipFile(file)
+    found, total = {}, 0
+    for info in archive.infolist():
+        if not info.filename.endswith(".npy") or info.filename[:-4] in found:
+            raise damaged(f"holds {info.filename[:60]!r} twice, or it is not an array")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 0x61:
+            raise damaged(f"{info.filename[:60]!r} is encrypted or packed by an unusual method")
+        found[info.filename[:-4]] = info
+        total += info.file_size
+    if total > MAX_INFLATION * file.seek(0, io.SEEK_END) + FREE_BYTES:
+        raise damaged(f"would unpack to {total:,} bytes, far more than a file of its size holds")
+    return archive, found
+
+
+def _check_end(file):
+    """Refuse files too large, and read the zip's last record here: zipfile would take any number of entries on trust."""
+    size = file.seek(0, io.SEEK_END)
+    if size == 0:
+        raise damaged("is empty")
+    if size > MAX_FILE_BYTES:
+        raise damaged(f"has {size:,} bytes; no model file is larger than {MAX_FILE_BYTES:,}")
+    file.seek(max(0, size - _END.size))
+    end = file.read(_END.size)
+    if len(end) < _END.size or not end.startswith(b"PK\x05\x06"):
+        raise damaged("is not a model file, or is cut short")
+    _, disk, first_disk, here, entries, directory, start, comment = _END.unpack(end)
+    if (disk, first_disk, here, comment) != (0, 0, entries, 0) or start + directory + _END.size != size:
+        raise damaged("is not a model file, or is cut short, or has something added")
+    if entries > MAX_ENTRIES or directory > entries * _DIRECTORY_BYTES:
+        raise damaged(f"claims {entries:,} arrays; no model has more than {MAX_ENTRIES:,}")
+    file.seek(0)
+
+
+def read(archive, info, dtype, shape):
+    """The bytes of one array, after its header. Raises ModelFileError unless it is exactly of that dtype and shape."""
+    name = info.filename[:-4]
+    size = np.dtype(dtype).itemsize * math.prod(shape)
+    with archive.open(info) as file:
+        head = file.read(HEADER)
+        if b"'|O'" in head:
+            raise damaged(f"array {name!r:.60} holds pickled Python objects, which are never loaded")
+        if head != header(dtype, shape) or info.file_size != HEADER + size:
+            raise damaged(f"array {name!r:.60} is not stored as {dtype} of shape {tuple(shape)!r:.60}")
+        data = file.read(size)  # with a size: read() would first unpack everything the entry hides behind its end
+    if len(data) != size:
+        raise damaged(f"array {name!r:.60} is cut short")
+    return data

@@ -1,0 +1,73 @@
+"""python -m npcbnet.train DATASET: train LeNet, BranchyNet and CBNet, and see what each is worth."""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from npcbnet.cli import run_command
+from npcbnet.errors import UsageError
+
+EXAMPLE = """examples:
+  python -m npcbnet.train digits --quick           about a minute, needs no data
+  python -m npcbnet.train mnist --recipe fast table1 residual paper
+  python -m npcbnet.train my-images/ --shape 1 28 28    a folder with one sub-folder of images per class
+  python -m npcbnet.train --resume --out runs/mnist     go on where a run was stopped"""
+
+
+def parser():
+    """The command's options."""
+    from npcbnet.recipes import RECIPES
+    p = argparse.ArgumentParser(prog="python -m npcbnet.train", description=__doc__, epilog=EXAMPLE,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("dataset", nargs="?", help="mnist, fmnist, kmnist, digits, or a path (.npz, IDX folder, folder of class folders)")
+    p.add_argument("--recipe", nargs="+", default=["fast"], choices=[*RECIPES, "all"], metavar="NAME",
+                   help=f"converters to train: {', '.join(RECIPES)}, or all (default: fast)")
+    p.add_argument("--epochs", type=int, help="epochs of every stage (default: chosen by the size of the data set)")
+    p.add_argument("--seed", type=int, default=0, help="seed of all random numbers in training (default: 0)")
+    p.add_argument("--threshold", default="auto", help="BranchyNet's exit threshold: nats, 'paper', or 'auto' by validation (default)")
+    p.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="bring all images to this shape")
+    p.add_argument("--threads", type=int, help="threads (default: one a core, at most 4); the result does not depend on it")
+    p.add_argument("--out", type=Path, help="folder for models, report and pictures (default: runs/DATASET)")
+    p.add_argument("--resume", action="store_true", help="continue the run in --out, with that run's own options")
+    p.add_argument("--quick", action="store_true", help="a few epochs: about a minute")
+    p.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
+    return p
+
+
+def start(options):
+    """(Run, folder, data set) from the command line; a new run, or the one to resume."""
+    from npcbnet import data, pipeline
+    if options.resume:
+        out = options.out or pipeline.latest_unfinished("runs", options.dataset)
+        run = pipeline.read_run(out)
+        return run, out, data.load(run.dataset, shape=run.shape)
+    if options.dataset is None:
+        raise UsageError("name a data set, e.g. python -m npcbnet.train digits (or --resume to continue a run)")
+    run = pipeline.Run.of(options)
+    out = options.out or Path("runs") / (Path(run.dataset).stem or "run")
+    dataset = data.load(run.dataset, shape=run.shape)
+    pipeline.begin(run, out)
+    return run, out, dataset
+
+
+def main(arguments=None):
+    """The command. Returns its exit status."""
+    options = parser().parse_args(arguments)
+    folder = [options.out]
+
+    def go():
+        from npcbnet import pipeline, report
+        from npcbnet.training import check_threads, default_threads
+        threads = check_threads(options.threads if options.threads is not None else default_threads())
+        run, folder[0], dataset = start(options)
+        result = pipeline.train(run, dataset, folder[0], threads=threads)
+        print(json.dumps(report.clean(result), indent=2) if options.json else report.text_table(result["rows"]))
+        if not options.json:
+            print(f"models, report.md and pictures are in {folder[0]}")
+
+    return run_command(go, lambda: f"continue with: python -m npcbnet.train --resume --out {folder[0]}" if folder[0] else
+                       "nothing was begun")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The training loop: same bits on any number of threads and after a stop, and a clear end when the loss is no number."""
+import numpy as np
+import pytest
+
+from npcbnet.data.augment import flipped, shifted
+from npcbnet.errors import TrainingError
+from npcbnet.gradcheck import gradcheck
+from npcbnet.layers import Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d, ReLU, Sequential, initialise
+from npcbnet.losses import cross_entropy
+from npcbnet.nets import branchynet_lenet
+from npcbnet.training import SHARD, BranchyNetTask, ClassifierTask, Plan, batch_gradients, fit, rate_factor
+
+SHAPE, NAMES = (1, 8, 8), ("a", "b", "c")
+
+
+def blobs(count, rng):
+    """Images of three classes that a small net can learn: a bright square at one of three places."""
+    labels = rng.integers(0, 3, count)
+    images = rng.integers(0, 60, (count, *SHAPE), dtype=np.uint8)
+    for image, label in zip(images, labels):
+        image[0, 2 * label:2 * label + 3, 2:5] += 150
+    return images, labels
+
+
+def small_net(seed=0, dropout=0.0):
+    net = Sequential([Conv2d(1, 4, 3, pad=1), MaxPool2d(2), ReLU(), Flatten(), Dropout(dropout), Dense(64, 3)])
+    return initialise(net, np.random.default_rng(seed))
+
+
+def trained(threads=1, epochs=3, checkpoint=None, plan=None, dropout=0.3):
+    images, labels = blobs(300, np.random.default_rng(1))
+    net = small_net(dropout=dropout)
+    plan = plan or Plan(epochs, batch=150, decay=1, shift=1, flip=True, seed=3)
+    history = fit(ClassifierTask(net, labels), images, plan, stage="test", threads=threads, checkpoint=checkpoint, quiet=True)
+    return net, history
+
+
+def same(a, b):
+    return all(np.array_equal(a.params[name], b.params[name]) for name in a.params)
+
+
+def test_it_learns():
+    _, history = trained(plan=Plan(12, batch=32, learning_rate=1e-2), dropout=0.0)
+    assert history[-1]["loss"] < 0.1 * history[0]["loss"]
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    one, history = trained(threads=1)
+    three, other = trained(threads=3)
+    assert same(one, three) and history == other
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+def test_a_stopped_run_continues_to_the_same_bits(tmp_path):
+    whole, history = trained(epochs=4)
+    images, labels = blobs(300, np.random.default_rng(1))
+    net, path = small_net(dropout=0.3), tmp_path / "checkpoint.npz"
+    epochs_seen = []
+
+    def validate():
+        epochs_seen.append(1)
+        if len(epochs_seen) == 3:
+            raise Stop
+        return {}
+
+    plan = Plan(4, batch=150, decay=1, shift=1, flip=True, seed=3)
+    with pytest.raises(Stop):
+        fit(ClassifierTask(net, labels), images, plan, stage="test", checkpoint=path, validate=validate, quiet=True)
+    continued, other = trained(epochs=4, checkpoint=path)
+    assert same(whole, continued) and [row["loss"] for row in other] == [row["loss"] for row in history]
+    finished, _ = trained(epochs=4, checkpoint=path)
+    assert same(whole, finished)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    trained(epochs=1, checkpoint=path)
+    with pytest.raises(TrainingError, match="another plan"):
+        trained(epochs=2, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(TrainingError, match="cannot be read"):
+        trained(epochs=1, checkpoint=path)
+
+
+def test_nan_stops_with_epoch_and_batch_and_keeps_the_last_checkpoint(tmp_path):
+    images, labels = blobs(300, np.random.default_rng(1))
+    net, path = small_net(), tmp_path / "checkpoint.npz"
+
+    class Poisoned(ClassifierTask):
+        calls = 0
+
+        def gradients(self, x, index, count, rng):
+            self.calls += 1
+            loss, grads = super().gradients(x, index, count, rng)
+            return (np.nan if self.calls > 9 else loss), grads
+
+    with pytest.raises(TrainingError, match="epoch 2, batch 2"):  # three shards a batch, two batches an epoch
+        fit(Poisoned(net, labels), images, Plan(3, batch=150), stage="test", checkpoint=path, quiet=True,
+            validate=lambda: {})
+    assert len(np.load(path)["manifest"].item()) > 10
+    good, _ = trained(plan=Plan(3, batch=150), checkpoint=path, dropout=0.0)
+    assert all(np.isfinite(array).all() for array in good.params.values())
+
+
+def test_shards_add_up_to_the_batch():
+    images, labels = blobs(3 * SHARD + 5, np.random.default_rng(2))
+    net = small_net()
+    task, index = ClassifierTask(net, labels), np.arange(len(images))
+    loss, grads = batch_gradients(task, images, index, Plan(1), np.random.SeedSequence(0))
+    x = images.astype(np.float32) / 255
+    z, backward = net.forward(x, True, np.random.default_rng(0))
+    whole, dz = cross_entropy(z, labels)
+    expected = backward(dz)[1]
+    assert loss == pytest.approx(whole, rel=1e-5)
+    for name in expected:
+        np.testing.assert_allclose(grads[name], expected[name], rtol=1e-3, atol=1e-6)
+
+
+class JointNet(Layer):
+    """BranchyNet as one layer with two outputs side by side, so that gradcheck can judge the sum in the stem's backward."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.params = dict(net.params)
+
+    def forward(self, x, train=False, rng=None):
+        self.net.set_params(self.params)
+        shared, stem_backward = self.net.stem.forward(x, train)
+        outs = [part.forward(shared, train) for part in (self.net.branch, self.net.trunk)]
+
+        def backward(dy, need_dx=True):
+            (d1, g1), (d2, g2) = outs[0][1](dy[:, :3]), outs[1][1](dy[:, 3:])
+            dx, g0 = stem_backward(d1 + d2)
+            named = {"stem": g0, "branch": g1, "trunk": g2}
+            return dx, {f"{part}.{name}": g for part, grads in named.items() for name, g in grads.items()}
+
+        return np.concatenate([out[0] for out in outs], axis=1), backward
+
+
+def test_the_stem_receives_the_sum_of_both_heads():
+    net = branchynet_lenet(SHAPE, NAMES, np.random.default_rng(0))
+    assert gradcheck(JointNet(net), np.random.default_rng(1).standard_normal((3, *SHAPE)), np.random.default_rng(2)) < 1e-6
+
+
+def test_joint_gradients_are_the_sum_of_both_losses():
+    images, labels = blobs(40, np.random.default_rng(2))
+    net = branchynet_lenet(SHAPE, NAMES, np.random.default_rng(0))
+    joint = BranchyNetTask(net, labels)
+    x, index = images.astype(np.float32) / 255, np.arange(40)
+    loss, grads = joint.gradients(x, index, 40, None)
+    early = ClassifierTask(Sequential([*net.stem, *net.branch]), labels).gradients(x, index, 40, None)
+    late = ClassifierTask(Sequential([*net.stem, *net.trunk]), labels).gradients(x, index, 40, None)
+    assert loss == pytest.approx(early[0] + late[0], rel=1e-6)
+    np.testing.assert_allclose(grads["stem.0.weight"], early[1]["0.weight"] + late[1]["0.weight"], rtol=1e-3, atol=1e-6)
+
+
+def test_the_learning_rate_is_constant_then_falls_to_zero():
+    plan = Plan(10, decay=4)
+    assert [rate_factor(plan, step, 5) for step in (0, 29, 30)] == [1, 1, 1]
+    assert rate_factor(plan, 40, 5) == pytest.approx(0.5)
+    assert 0 < rate_factor(plan, 49, 5) < 0.01
+    assert rate_factor(Plan(10), 49, 5) == 1
+
+
+def test_shifts_and_flips_move_pixels_and_lose_none_but_the_border():
+    rng = np.random.default_rng(0)
+    images = np.zeros((200, 1, 7, 7), np.uint8)
+    images[:, 0, 3, 3] = 9
+    moved = shifted(images, 2, rng)
+    places = {tuple(np.argwhere(image[0])[0]) for image in moved}
+    assert (moved.sum(axis=(1, 2, 3)) == 9).all() and len(places) == 25
+    images[:, 0, 3, 1] = 5
+    mirrored = flipped(images, rng)
+    assert set(map(int, mirrored[:, 0, 3, 5])) == {0, 5}
+    assert np.array_equal(images[:, 0, 3, 1], np.full(200, 5))
