@@ -2,8 +2,9 @@
 
     python -m examples.read_along [--out DIR]
 
-Each function is one step of the paper's section III and leaves one picture. Nothing is hidden in a training routine: the loops
-call the layers' forward and backward, the losses and Adam. Where this differs from the paper, the line says so.
+Each function is one step of the paper's section III, and `main` is the order they come in; each step leaves one picture.
+Nothing is hidden in a training routine: the loops call the layers' forward and backward, the losses and Adam. Where a line
+differs from the paper, it says so.
 Legend: N images, C channels, H W rows and columns, O classes, B images in a batch, D values of the code.
 """
 import argparse
@@ -14,6 +15,7 @@ import numpy as np
 
 from npcbnet import pictures
 from npcbnet.data import digits
+from npcbnet.data.augment import shifted
 from npcbnet.exits import leaves
 from npcbnet.losses import cross_entropy, l1_activity, log_softmax, mean_squared_error
 from npcbnet.nets import CBNet, Converter, ConverterConfig, branchynet_lenet, lightweight
@@ -26,7 +28,7 @@ L1 = 1e-7  # the paper's coefficient, written 10e-8 (CBNet, III-A3)
 
 
 def batches(count, epochs, rng):
-    """(epoch, share of the whole run that is over, rows of one batch) over and over; every epoch has an order of its own."""
+    """(epoch, share of the run that is over, rows of the batch) of every batch; each epoch has an order of its own."""
     steps = -(-count // BATCH)
     for epoch in range(epochs):
         order = rng.permutation(count)
@@ -35,9 +37,9 @@ def batches(count, epochs, rng):
 
 
 def history(losses):
-    """[(epoch, loss of a batch)] as pictures.loss_curves takes it: the mean of every epoch."""
-    epochs = sorted({epoch for epoch, _ in losses})
-    return [{"epoch": epoch + 1, "loss": float(np.mean([loss for e, loss in losses if e == epoch]))} for epoch in epochs]
+    """[(epoch, loss of a batch), ...] -> the mean loss of every epoch, as pictures.loss_curves takes it."""
+    epoch, loss = np.array(losses).T
+    return [{"epoch": int(e) + 1, "loss": float(loss[epoch == e].mean())} for e in np.unique(epoch)]
 
 
 def train_branchynet(images, labels, epochs, rng):
@@ -49,7 +51,7 @@ def train_branchynet(images, labels, epochs, rng):
     """
     net, adam, losses = branchynet_lenet(images.shape[1:], CLASSES, rng), Adam(), []
     for epoch, over, rows in batches(len(images), epochs, rng):
-        x = as_floats(images[rows])  # (B, C, H, W), uint8 -> 0..1
+        x = as_floats(shifted(images[rows], 1, rng))  # (B, C, H, W), 0..1; a digit moved by a pixel is the same digit
         shared, stem_backward = net.stem.forward(x, train=True)
         early, branch_backward = net.branch.forward(shared, train=True)  # logits (B, O)
         late, trunk_backward = net.trunk.forward(shared, train=True)
@@ -72,7 +74,10 @@ def train_branchynet(images, labels, epochs, rng):
 
 
 def entropy_of(logits):
-    """-sum p ln p over the classes, in nats: 0 is certain, ln 10 = 2.30 is no idea (BranchyNet's confidence). (N, O) -> (N,)"""
+    """-sum p ln p over the classes, p = softmax(logits): (N, O) -> (N,) in nats (BranchyNet, section III-A).
+
+    0 is certain, ln 10 = 2.30 is no idea.
+    """
     log_p = log_softmax(logits)
     return -(np.exp(log_p) * log_p).sum(axis=1)
 
@@ -80,21 +85,21 @@ def entropy_of(logits):
 def choose_threshold(net, images, labels):
     """The largest T of a few at which leaving early costs no accuracy, on images that training did not see.
 
-    The paper has 0.05 for MNIST, "tuned to achieve the maximum performance" (IV-B1); other data, other T.
+    The paper's T for MNIST, 0.05, was "tuned to achieve the maximum performance" (CBNet, IV-B1). Other data, other T.
     """
     early, late = net.both_exits(images)
-    best = (late.argmax(axis=1) == labels).mean()
+    right_early, right_late = early.argmax(axis=1) == labels, late.argmax(axis=1) == labels
     for threshold in (2, 1, 0.5, 0.25, 0.1, 0.05, 0.025, 0.01):
-        answer = np.where(leaves(entropy_of(early), threshold), early.argmax(axis=1), late.argmax(axis=1))
-        if (answer == labels).mean() >= best:
+        right = np.where(leaves(entropy_of(early), threshold), right_early, right_late)
+        if right.mean() >= right_late.mean():
             return threshold
     return 0.005
 
 
 def split(net, images, labels):
-    """Entropy (N,) at the first exit, and which images are easy (N,) bool: they leave there, and with the right answer.
+    """Entropy (N,) at exit 1, and which images are easy (N,) bool: they leave there with the right answer.
 
-    The paper (III-A2) calls all that leave early easy. One that leaves with a wrong answer would be a poor model for its class.
+    The paper (III-A2) calls all that leave there easy; but one with a wrong answer looks like another class.
     """
     early, _ = net.both_exits(images)
     entropy = entropy_of(early)
@@ -102,27 +107,28 @@ def split(net, images, labels):
 
 
 def choose_prototypes(images, labels, entropy, easy):
-    """One easy image of each class, (O, C, H, W) in 0..1: that of the lowest entropy, the target of all images of the class.
+    """One easy image of each class, (O, C, H, W) in 0..1: the target of all images of that class.
 
-    The paper (III-A2) draws a random easy image for every input. The mean squared error is then smallest for the mean of all of
-    them, a blur that the classifier may misread; CAE-Net, by the same authors, takes the one of lowest entropy.
+    The paper (III-A2) draws a random easy image for each input. What minimises the squared error is then the mean of all easy
+    ones, a blur that the classifier may misread. CAE-Net takes the one of lowest entropy, and so does this.
     """
     best = [np.where(easy & (labels == label), entropy, np.inf).argmin() for label in range(len(CLASSES))]
     return np.array(as_floats(images[best]))
 
 
 def train_converter(images, labels, prototypes, epochs, rng):
-    """The converting autoencoder (CBNet, III-A2 and III-A3): every image, easy or hard, goes in; its class's easy image is the target.
+    """The converting autoencoder (CBNet, III-A2, III-A3): all images, easy and hard, go in; an easy one shall come out.
 
-    Three hidden layers as in Table I, smaller; the code is the third. The output is linear and clipped to 0..1: the softmax of Table I
-    sums to 1, which no picture does.
+    Three hidden layers as in Table I, the third is the code. It works on 14x14 pixels, for a tenth of the multiply-adds, and its
+    output is clipped to 0..1 where Table I has a softmax: that sums to 1, which no picture does.
     """
-    form = ConverterConfig(hidden=(256, 128, 32), activations=("relu", "relu", "linear"), halve_input=True, halve_output=True)
+    form = ConverterConfig((256, 128, 32), ("relu", "relu", "linear"), halve_input=True, halve_output=True)
     net, adam, losses = Converter(form, images.shape[1:]).initialise(rng), Adam(), []
     for epoch, over, rows in batches(len(images), epochs, rng):
-        raw, code, backward = net.forward(as_floats(images[rows]), train=True)  # (B, C, H, W) and (B, D)
+        raw, code, backward = net.forward(as_floats(shifted(images[rows], 1, rng)), train=True)
+        # raw (B, C, H, W) is the picture, code (B, D) the encoder's output; only the input was shifted, never the target
         error, draw = mean_squared_error(raw, prototypes[labels[rows]])
-        penalty, dcode = l1_activity(code, L1)  # activity regularisation of the encoder's output
+        penalty, dcode = l1_activity(code, L1)  # "activity regularization" (III-A3)
         adam.learning_rate = 2e-3 * cosine(over, 1)
         adam.update(net.params, backward(draw, dcode))
         losses.append((epoch, error + penalty))
@@ -130,73 +136,78 @@ def train_converter(images, labels, prototypes, epochs, rng):
 
 
 def report(models, branchynet, images, labels):
-    """What each model is worth on test images; the row without a converter is the one that CBNet has to beat."""
-    exits = branchynet.explain(images).exit
-    hard = exits == 2
-    print(f"\n{'on ' + str(len(labels)) + ' test images':34} {'accuracy':>9} {'on hard':>9} {'MACs':>10}")
+    """What each model is worth on test images. CBNet has to beat the row above it, its own classifier without converter."""
+    hard = branchynet.explain(images).exit == 2
+    print(f"\n{'':34} {'accuracy':>9} {'on hard':>9} {'MACs':>10}")
     for name, model in models.items():
         right = model.predict(images) == labels
-        macs = model.macs(exit_rate=(~hard).mean()) if model is branchynet else model.macs()
+        macs = model.macs((~hard).mean()) if model is branchynet else model.macs()
         print(f"{name:34} {right.mean():9.2%} {right[hard].mean():9.2%} {macs:10,}")
-    print(f"MACs are multiply-adds for one image; hard are the {hard.sum()} images that BranchyNet keeps to its second exit.")
+    print(f"{len(labels)} test images, {hard.sum()} of them hard: BranchyNet keeps them to its second exit.\n"
+          "MACs: multiply-adds for one image, for BranchyNet the mean.")
+
+
+def layer_by_layer(net, shape):
+    """Names of a network's layers, with the shape of one image before the first and after each."""
+    _, *after = net.shapes(shape)
+    return f"{tuple(shape)} " + " ".join(f"> {type(layer).__name__} {out}" for layer, out in zip(net, after))
 
 
 def main(out):
-    """All steps in their order, on digits drawn on the spot: 6,000 to train on, 1,000 to choose T on, 2,000 to judge by."""
+    """All steps in their order, on digits drawn on the spot: 6,000 to train on, 1,000 to choose T, 2,000 to judge by."""
     started, rng = time.perf_counter(), np.random.default_rng(0)
 
     def step(title, *made):
-        print(f"\n[{time.perf_counter() - started:4.1f} s] {title}")
-        for line in made:
-            print(f"         {line}")
+        print(f"\n[{time.perf_counter() - started:4.1f} s] {title}", *made, sep="\n    ", flush=True)
 
-    images, labels = digits.generate(6000, seed=1)
-    held, held_labels = digits.generate(1000, seed=2)
-    test, test_labels = digits.generate(2000, seed=3)
-    pictures.image_grid(out / "1-digits.png", images[:40], [str(label) for label in labels[:40]])
-    step("1. Data (in place of MNIST; CBNet, IV-B2)", f"images {images.shape} {images.dtype}, labels {labels.shape}")
+    (images, labels), held, (test, truth) = digits.generate(6000, seed=1), digits.generate(1000, seed=2), digits.generate(2000, seed=3)
+    shape = images.shape[1:]
+    pictures.image_grid(out / "1-digits.png", images[:40], labels[:40].astype(str))
+    step("1. Data, in place of MNIST (CBNet, IV-B2)", f"images {images.shape} {images.dtype}, labels {labels.shape}")
 
-    net, losses = train_branchynet(images, labels, 15, rng)
+    net, losses = train_branchynet(images, labels, 12, rng)
     pictures.loss_curves(out / "2-branchynet.png", {"BranchyNet": losses})
-    step("2. BranchyNet, both exits trained at once (CBNet, II-B)",
-         *(f"{part}: {getattr(net, part)}" for part in net.parts), f"loss {losses[0]['loss']:.3f} -> {losses[-1]['loss']:.3f}")
+    step("2. BranchyNet, both exits at once (CBNet, II-B)", "stem:   " + layer_by_layer(net.stem, shape),
+         *(f"{part}: " + layer_by_layer(getattr(net, part), net.stem.output_shape(shape)) for part in ("branch", "trunk")),
+         f"loss {losses[0]['loss']:.3f}, in the end {losses[-1]['loss']:.3f}")
 
-    net.threshold = choose_threshold(net, held, held_labels)
+    net.threshold = choose_threshold(net, *held)
     entropy, easy = split(net, images, labels)
-    order = np.argsort(entropy)
-    shown = np.concatenate([order[:20], order[-20:]])
-    pictures.image_grid(out / "3-easy-and-hard.png", images[shown], [f"{h:.2g}" for h in entropy[shown]])
-    step("3. Easy or hard, by the entropy of exit 1 (CBNet, III-A2)", f"entropy {entropy.shape} in nats, T = {net.threshold}",
-         f"easy: {easy.sum()} of {len(easy)} training images; 3-easy-and-hard.png shows the surest and the least sure 20")
+    extremes = np.argsort(entropy)[np.r_[:20, -20:0]]
+    pictures.image_grid(out / "3-easy-and-hard.png", images[extremes], [f"{h:.1g}" for h in entropy[extremes]])
+    step("3. Easy or hard, by the entropy at exit 1 (CBNet, III-A2)", f"entropy {entropy.shape} in nats, T = {net.threshold}",
+         f"easy {easy.shape}: {easy.sum()} of the training images; the picture shows the 20 surest and the 20 least sure")
 
-    prototypes = choose_prototypes(images, labels, entropy, easy)
+    prototypes, light = choose_prototypes(images, labels, entropy, easy), lightweight(net)
     pictures.image_grid(out / "4-prototypes.png", prototypes, CLASSES)
-    step("4. What to convert to, one easy image a class (CBNet, III-A2)", f"prototypes {prototypes.shape} {prototypes.dtype}")
+    step("4. What to convert to: one easy image a class (CBNet, III-A2)", f"prototypes {prototypes.shape} {prototypes.dtype}",
+         f"the lightweight DNN reads them as {light.predict(prototypes)}")
 
-    converter, losses = train_converter(images, labels, prototypes, 25, rng)
+    converter, losses = train_converter(images, labels, prototypes, 20, rng)
     pictures.loss_curves(out / "5-converter.png", {"converting autoencoder": losses})
-    step("5. The converting autoencoder (CBNet, III-A2, III-A3, Table I)", f"encoder: {converter.encoder}",
-         f"decoder: {converter.decoder}", f"loss {losses[0]['loss']:.4f} -> {losses[-1]['loss']:.4f}")
+    code_shape = converter.encoder.output_shape(shape)
+    step("5. The converting autoencoder (CBNet, III-A2, III-A3, Table I)", "encoder: " + layer_by_layer(converter.encoder, shape),
+         "decoder: " + layer_by_layer(converter.decoder, code_shape),
+         f"loss {losses[0]['loss']:.4f}, in the end {losses[-1]['loss']:.4f}")
 
-    after = converter.convert(test)
+    converted = converter.convert(test)
     hard = np.flatnonzero(net.explain(test).exit == 2)[:12]
-    light = lightweight(net)
-    titles = [f"a {true}, read {label}" for true, label in zip(test_labels[hard], light.predict(after[hard]))]
-    pictures.conversion_strips(out / "6-conversion.png", test[hard], after[hard], prototypes[test_labels[hard]], titles)
-    step("6. Conversion of images never seen (CBNet, III-A)", f"converted {after.shape} {after.dtype} in 0..1")
+    titles = [f"a {label}, read {read}" for label, read in zip(truth[hard], light.predict(converted[hard]))]
+    pictures.conversion_strips(out / "6-conversion.png", test[hard], converted[hard], prototypes[truth[hard]], titles)
+    step("6. Conversion of images never seen before (CBNet, III-A)", f"converted {converted.shape} {converted.dtype} in 0..1")
 
-    entropies = [entropy_of(net.both_exits(x)[0]) for x in (test, after)]
-    pictures.exit_histogram(out / "7-exits.png", *entropies, net.threshold)
-    shares = [leaves(h, net.threshold).mean() for h in entropies]
-    step("7. Has hard become easy? (CBNet, III-A1)", f"below T at exit 1: {shares[0]:.1%} before conversion, {shares[1]:.1%} after")
+    before, after = (entropy_of(net.both_exits(x)[0]) for x in (test, converted))
+    pictures.exit_histogram(out / "7-exits.png", before, after, net.threshold)
+    below = [f"{leaves(h, net.threshold).mean():.1%}" for h in (before, after)]
+    step("7. Has hard become easy? (CBNet, III-A1)", f"below T at exit 1: {below[0]}, after conversion {below[1]}")
 
-    step("8. The lightweight DNN, stem and branch, reads what was converted (CBNet, III-B)", f"net: {light.net}")
-    report({"BranchyNet with exits": net, "lightweight DNN, no converter": light, "CBNet: converter, lightweight DNN":
-            CBNet(converter, light)}, net, test, test_labels)
+    step("8. The lightweight DNN, stem and branch, reads what was converted (CBNet, III-B)", layer_by_layer(light.net, shape))
+    models = {"BranchyNet with its exits": net, "lightweight DNN, no converter": light, "CBNet": CBNet(converter, light)}
+    report(models, net, test, truth)
     print(f"The pictures are in {out}.")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m examples.read_along", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/read_along"), help="folder for the pictures (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/read_along"), help="folder of the pictures (%(default)s)")
     main(parser.parse_args().out)

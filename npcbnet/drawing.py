@@ -79,7 +79,7 @@ def _position(pixels, x, y):
 
 
 def curve(pixels, x, y, style=0):
-    """Draw a line through the points x, y (shares of the chart's sides) with a square at each; NaN leaves a gap."""
+    """Draw a line through the points x, y (shares of the chart's sides), squares at some; NaN leaves a gap."""
     from skimage.draw import line
     colour, (on, off) = COLOURS[style % len(COLOURS)], DASHES[style % len(DASHES)]
     points = [_position(pixels, *point) if np.isfinite(point).all() else None for point in zip(x, y)]
@@ -89,7 +89,7 @@ def curve(pixels, x, y, style=0):
             drawn = np.arange(len(rows)) % (on + off) < on
             for shift in (0, 1):
                 pixels[rows[drawn] + shift, columns[drawn]] = pixels[rows[drawn], columns[drawn] + shift] = colour
-    for point in filter(None, points):
+    for point in filter(None, points[::max(1, len(points) // 10)]):
         pixels[point[1] - 2:point[1] + 4, point[0] - 2:point[0] + 4] = colour
 
 
@@ -140,10 +140,11 @@ def log_limits(series):
 
 def losses_chart(stages):
     """[(stage, losses, metrics)], each {name: (epochs, values)} -> a column a stage, losses above metrics."""
+    rows = 2 if any(metrics for _, _, metrics in stages) else 1
     columns = []
     for _, losses, metrics in stages:
         charts = []
-        for series, span in ((losses, log_limits(losses)), (metrics, None)):
+        for series, span in ((losses, log_limits(losses)), (metrics, None))[:rows]:
             chart = frame(min(WIDTH // len(stages), 400), 200, (), (0, .25, .5, .75, 1))
             last = max((epochs[-1] for epochs, _ in series.values()), default=1)
             low, high = span or limits(series, series is metrics)

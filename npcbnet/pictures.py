@@ -225,7 +225,7 @@ def _plot_series(axes, series, shares):
                   markevery=max(1, len(epochs) // 10), label=name.replace("_", " "))
     last = max(epochs[-1] for epochs, _ in series.values())
     axes.set_xlim((0.5, 1.5) if last <= 1 else (1 - 0.04 * (last - 1), last + 0.04 * (last - 1)))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    axes.set_xticks([tick for tick in MaxNLocator(5, integer=True).tick_values(1, last) if 1 <= tick <= last])
     axes.grid(True, color="0.85", linewidth=0.6)
     axes.tick_params(labelsize=_SMALL)
     axes.set_xlabel("epoch", fontsize=_SMALL, labelpad=1)
@@ -233,8 +233,10 @@ def _plot_series(axes, series, shares):
     if log_limits:
         _log_axis(axes, *log_limits)
     else:
-        axes.set_ylim(*drawing.limits(series, shares))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        low, high = drawing.limits(series, shares)
+        ticks = MaxNLocator(5).tick_values(low, high)
+        axes.set_yticks([tick for tick in ticks if low <= tick <= (min(high, 1) if shares else high)])
+        axes.set_ylim(low, high)
     if shares:
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     if len(series) == 1:

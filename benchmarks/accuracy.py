@@ -1,0 +1,89 @@
+"""Accuracy of every model on every data set, mean and spread over seeds: trains all of it, for hours on a Pi, one on a PC.
+
+    NPCBNET_DATA=../shared/data python -m benchmarks.accuracy mnist fmnist --seeds 3 --out runs/accuracy \\
+        --json benchmarks/results/accuracy.json
+
+Each run is `python -m npcbnet.train DATASET --recipe all --seed S`; finished runs are not repeated, stopped ones continue.
+"""
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from npcbnet import machine
+from npcbnet.files import write_text
+
+COLUMNS = ("accuracy", "accuracy_easy", "accuracy_hard", "exit_rate", "exit_rate_converted", "macs", "threshold")
+
+
+def run(dataset, seed, out, threads):
+    """The report of one run, trained now unless it is there."""
+    folder = out / f"{Path(dataset).stem}-{seed}"
+    if not (folder / "report.json").exists():
+        resume = (folder / "run.json").exists()
+        words = ["--resume"] if resume else [dataset, "--recipe", "all", "--seed", str(seed)]
+        command = [sys.executable, "-m", "npcbnet.train", *words, "--out", str(folder), "--threads", str(threads)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return json.loads((folder / "report.json").read_text())
+
+
+def summary(reports):
+    """One row a model: mean, standard deviation (over seeds, n - 1) and the single values of every column."""
+    rows = []
+    for i, row in enumerate(reports[0]["rows"]):
+        values = {"model": row["model"], "recipe": row.get("recipe"), "parameters": row["parameters"]}
+        for column in COLUMNS:
+            seen = [report["rows"][i].get(column) for report in reports]
+            if all(value is not None for value in seen):
+                values[column] = {"mean": float(np.mean(seen)), "spread": float(np.std(seen, ddof=1)) if len(seen) > 1 else 0.0,
+                                  "seeds": seen}
+        rows.append(values)
+    return rows
+
+
+def markdown(result):
+    """The tables as Markdown."""
+    lines = []
+    for dataset in result["datasets"]:
+        lines += [f"### {dataset['title']}", "", "| model | accuracy | easy images | hard images | exits early | after conversion "
+                  "| multiply-adds |", "|---|---|---|---|---|---|---|"]
+        for row in dataset["rows"]:
+            def cell(name, row=row):
+                value = row.get(name)
+                return f"{100 * value['mean']:.2f} ± {100 * value['spread']:.2f} %" if value else ""
+            lines.append(f"| {row['model']}{' (' + row['recipe'] + ')' if row['recipe'] else ''} | " + " | ".join(
+                cell(name) for name in COLUMNS[:5]) + f" | {row['macs']['mean']:,.0f} |")
+        lines.append("")
+    seeds = result["seeds"]
+    return "\n".join(lines + [f"Mean and standard deviation over {seeds} seeds. Made by `{result['command']}` on "
+                              f"{result['machine']['cpu']}, {result['machine']['date'][:10]}.", ""])
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="+", help="names or paths, as for python -m npcbnet.train")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="folder of the runs")
+    parser.add_argument("--json", type=Path, help="file to write; a .md of the same name is written beside it")
+    options = parser.parse_args()
+    datasets = []
+    for dataset in options.datasets:
+        reports = [run(dataset, seed, options.out, options.threads) for seed in range(options.seeds)]
+        datasets.append({"dataset": Path(dataset).stem, "title": reports[0]["dataset"], "epochs": reports[0]["epochs"],
+                         "rows": summary(reports), "notes": [report["notes"] for report in reports]})
+    result = {"command": "python -m benchmarks.accuracy " + " ".join(options.datasets) + f" --seeds {options.seeds}",
+              "seeds": options.seeds, "machine": machine.describe(), "datasets": datasets}
+    text = markdown(result)
+    if options.json:
+        write_text(options.json, json.dumps(result, indent=2) + "\n")
+        write_text(options.json.with_suffix(".md"), text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

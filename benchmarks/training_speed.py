@@ -1,0 +1,120 @@
+"""How long does one epoch of LeNet take, here and in PyTorch? One thread each, taking turns, each turn in a fresh process.
+
+    python -m benchmarks.training_speed --peer-python /path/to/python-with-torch --json benchmarks/results/training_speed.json
+
+60,000 images of 28x28 (MNIST where it is found, else noise: the time does not depend on it), batch 128, Adam. An epoch is timed
+after a warm-up of 20 steps, with everything it needs: shuffling, pixels to floats, forward, backward, the optimiser's step.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+BATCH, IMAGES = 128, 60_000
+
+
+def images_and_labels():
+    """(N, 1, 28, 28) uint8 and (N,) int64: MNIST's training images, or noise where there are none."""
+    import numpy as np
+    from npcbnet import data
+    from npcbnet.errors import NpcbnetError
+    try:
+        mnist = data.load("mnist", validation=0)
+        return mnist.train.images, mnist.train.labels
+    except NpcbnetError:
+        rng = np.random.default_rng(0)
+        return rng.integers(0, 256, (IMAGES, 1, 28, 28), dtype=np.uint8), rng.integers(0, 10, IMAGES)
+
+
+def time_npcbnet():
+    """Seconds of one epoch in npcbnet, on one thread."""
+    import numpy as np
+    from npcbnet.nets import lenet
+    from npcbnet.training import ClassifierTask, Plan, fit
+    images, labels = images_and_labels()
+    net = lenet((1, 28, 28), tuple("0123456789"), np.random.default_rng(0))
+    fit(ClassifierTask(net.net, labels), images[:20 * BATCH], Plan(1), stage="warm-up", quiet=True)
+    start = time.perf_counter()
+    fit(ClassifierTask(net.net, labels), images, Plan(1, BATCH), stage="timed", quiet=True)
+    return time.perf_counter() - start
+
+
+def time_torch():
+    """Seconds of one epoch in PyTorch, on one thread; the tensors are float32 beforehand, which is in PyTorch's favour."""
+    import numpy as np
+    import torch
+    from torch import nn
+    torch.set_num_threads(1)
+    file = np.load(sys.argv[sys.argv.index("--data") + 1])
+    images, labels = torch.from_numpy(file["images"].astype(np.float32) / 255), torch.from_numpy(file["labels"])
+    net = nn.Sequential(nn.Conv2d(1, 5, 5, padding=3), nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(),
+                        nn.Conv2d(5, 10, 5, padding=3), nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(),
+                        nn.Conv2d(10, 20, 5, padding=3), nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(),
+                        nn.Flatten(), nn.Linear(720, 84), nn.Linear(84, 10))
+    optimiser, loss_of = torch.optim.Adam(net.parameters(), lr=1e-3), nn.CrossEntropyLoss()
+
+    def epoch(count):
+        order = torch.randperm(len(images))[:count]
+        for batch in order.split(BATCH):
+            optimiser.zero_grad()
+            loss_of(net(images[batch]), labels[batch]).backward()
+            optimiser.step()
+
+    epoch(20 * BATCH)
+    start = time.perf_counter()
+    epoch(len(images))
+    return time.perf_counter() - start
+
+
+def turn(python, worker, data):
+    """Seconds that a fresh process of `python` measures."""
+    words = [python, str(Path(__file__).resolve()), "--worker", worker, "--data", data]
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise SystemExit(f"{worker} could not run with {python}: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout)
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch (default: this one)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument("--worker", choices=["npcbnet", "torch"], help=argparse.SUPPRESS)
+    parser.add_argument("--data", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(time_npcbnet() if options.worker == "npcbnet" else time_torch())
+        return
+    import tempfile
+    import numpy as np
+    from npcbnet import machine
+    from npcbnet.files import write_text
+    with tempfile.TemporaryDirectory() as folder:
+        images, labels = images_and_labels()
+        data = str(Path(folder) / "data.npz")
+        np.savez(data, images=images, labels=labels)
+        seconds = {"npcbnet": [], "torch": []}
+        for _ in range(options.rounds):
+            for worker, times in seconds.items():
+                times.append(turn(options.peer_python if worker == "torch" else sys.executable, worker, data))
+                print(f"{worker}: {times[-1]:.2f} s", file=sys.stderr)
+        version = subprocess.run([options.peer_python, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+    median = {worker: float(np.median(times)) for worker, times in seconds.items()}
+    result = {"what": "seconds for one epoch of LeNet, 60,000 images, batch 128, Adam, one thread, taking turns",
+              "seconds": seconds, "median": median, "ratio": median["torch"] / median["npcbnet"],
+              "torch": version.stdout.strip(), "machine": machine.describe(), "command": "python -m benchmarks.training_speed"}
+    print(f"npcbnet {median['npcbnet']:.2f} s, PyTorch {median['torch']:.2f} s: {result['ratio']:.2f} times as fast")
+    if options.json:
+        write_text(options.json, json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

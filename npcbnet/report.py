@@ -1,0 +1,205 @@
+"""What a run found, for programs (report.json) and for people (report.md, and a table for the terminal)."""
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from npcbnet import machine
+from npcbnet.files import write_text
+
+WIDEST = 120  # characters of the terminal's table
+NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweight DNN, no converter", "cbnet": "CBNet"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """key of a row; headings in the Markdown and the plain table (None: not there); what stands in a cell; its note."""
+
+    key: str
+    heading: str
+    short: str | None
+    form: object
+    note: str
+
+
+def write_report(out, rows, facts, pictures=()):
+    """Write report.json ({"rows": rows, **facts}) and report.md into the folder `out`; return their two paths.
+
+    rows: a dict for each model, `model` and what COLUMNS names, extra keys allowed; shares 0..1, None where there is no such number.
+    facts: dataset, command, seed, epochs, threshold (nats), machine (machine.describe()), date, threads, recipe, notes (a list);
+    each may be missing. pictures: paths, or (path, caption) pairs. NaN and infinity become None.
+    Raises UsageError where `out` cannot be written.
+    """
+    out, rows, facts = Path(out), plain(rows), plain(facts)
+    text = json.dumps({"rows": rows, **facts}, indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(out / "report.json", text + "\n")
+    write_text(out / "report.md", _markdown(out, rows, facts, pictures))
+    return out / "report.json", out / "report.md"
+
+
+def plain(value):
+    """value with only what strict JSON knows: NumPy numbers and arrays, tuples and paths converted, NaN and infinity None."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(entry) for entry in value]
+    return str(value)
+
+
+def markdown_table(rows, facts=None):
+    """The Markdown table of `rows`. facts' threshold and recipe, where given, stand in the names of BranchyNet and CBNet."""
+    rows = plain(rows)
+    columns, unit = _columns(rows), _unit(rows)
+    lines = ["| model | " + " | ".join(column.heading.format(unit=unit[0]) for column in columns) + " |",
+             "| --- |" + " ---: |" * len(columns)]
+    for row in rows:
+        cells = [_cell(column, row, rows, unit) or "–" for column in columns]
+        lines.append("| " + " | ".join([_escaped(model_name(row, facts)), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def text_table(rows, facts=None):
+    """The table for a terminal, aligned, at most 120 characters wide: names are cut before numbers are."""
+    rows = plain(rows)
+    columns, unit = [column for column in _columns(rows) if column.short], _unit(rows)
+    numbers = [[column.short.format(unit=unit[0]) for column in columns]]
+    numbers += [[_cell(column, row, rows, unit) or "-" for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*numbers)]
+    names = ["model", *(model_name(row, facts) for row in rows)]
+    room = min(max(map(len, names)), max(12, WIDEST - sum(widths) - 2 * len(widths)))
+    names = [name if len(name) <= room else name[:room - 1] + "…" for name in names]
+    lines = ["  ".join([name.ljust(room), *(cell.rjust(width) for cell, width in zip(cells, widths))]).rstrip()
+             for name, cells in zip(names, numbers)]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def model_name(row, facts=None):
+    """What a row's model is called in a table: {"model": "cbnet-table1"} -> "CBNet (table1)"."""
+    known = {**(facts or {}), **row}
+    kind, _, recipe = str(row.get("model", "")).partition("-")
+    if kind == "branchynet" and not recipe:
+        threshold = known.get("threshold")
+        return f"BranchyNet at T = {threshold:g}" if isinstance(threshold, int | float) else "BranchyNet at T"
+    if kind == "cbnet":
+        recipe = recipe or known.get("recipe")
+        recipe = f"{recipe}, not the paper's" if recipe == "residual" else recipe
+    name = NAMES.get(kind, kind)
+    return f"{name} ({recipe})" if recipe else name
+
+
+def _percent(row, key, lenet, unit):
+    return f"{100 * row[key]:.2f}"
+
+
+def _whole(row, key, lenet, unit):
+    return f"{row[key]:,.0f}"
+
+
+def _kilobytes(row, key, lenet, unit):
+    return f"{row[key] / 1000:,.1f}"
+
+
+def _time(row, key, lenet, unit):
+    value = row[key] * unit[1]
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _times_lenet(row, key, lenet, unit):
+    """How many times less than LeNet's."""
+    return f"{lenet[key] / row[key]:.2f}×" if row[key] and lenet.get(key) else None
+
+
+COLUMNS = (
+    _Column("accuracy", "accuracy %", "acc %", _percent, "of all test images"),
+    _Column("accuracy_easy", "easy %", "easy %", _percent,
+            "accuracy on the easy test images: those that leave BranchyNet at its early exit (entropy below T)"),
+    _Column("accuracy_hard", "hard %", "hard %", _percent, "accuracy on the hard test images: all others"),
+    _Column("exit_rate", "early exits %", "exits %", _percent, "test images whose entropy at the early exit is below T"),
+    _Column("exit_rate_converted", "early exits, converted %", "conv. %", _percent,
+            "the same, once the converter has made easy images of them"),
+    _Column("macs", "MACs", "MACs", _whole,
+            "multiply-adds an image; for BranchyNet the mean over the test images, as an image that leaves skips the rest"),
+    _Column("macs", "LeNet's MACs", None, _times_lenet, "how many times fewer multiply-adds than LeNet"),
+    _Column("parameters", "parameters", "params", _whole, "numbers that training found"),
+    _Column("bytes", "kB", "kB", _kilobytes, "their size, in thousands of bytes"),
+    _Column("latency_ms", "latency {unit}", "{unit}", _time, "median time for one image, alone (batch 1)"),
+    _Column("latency_p95_ms", "95 % {unit}", None, _time, "95 of 100 images take no longer"),
+    _Column("latency_first_ms", "first {unit}", None, _time, "time of the very first image after loading"),
+    _Column("latency_ms", "LeNet's time", "speed", _times_lenet, "how many times faster than LeNet"),
+)
+
+
+def _columns(rows):
+    """Those COLUMNS in which at least one row has a number to show."""
+    unit = _unit(rows)
+    return [column for column in COLUMNS if any(_cell(column, row, rows, unit) for row in rows)]
+
+
+def _cell(column, row, rows, unit):
+    """A cell's text, or None where the row has no such number."""
+    if not isinstance(row.get(column.key), int | float):
+        return None
+    return column.form(row, column.key, next((other for other in rows if other.get("model") == "lenet"), {}), unit)
+
+
+def _unit(rows):
+    """The unit of all times of a table and its share of a millisecond: µs unless the slowest model takes 10 ms."""
+    times = [row["latency_ms"] for row in rows if isinstance(row.get("latency_ms"), int | float)]
+    return ("ms", 1) if max(times, default=0) >= 10 else ("µs", 1000)
+
+
+def _escaped(text):
+    """Text that cannot break a Markdown line or table cell."""
+    return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").split())
+
+
+def _markdown(out, rows, facts, pictures):
+    """The text of report.md."""
+    parts = [f"# npcbnet on {_escaped(facts.get('dataset') or 'images')}", _in_words(facts)]
+    if facts.get("command"):
+        parts.append(f"```\n{facts['command']}\n```")
+    parts.append(markdown_table(rows, facts))
+    unit = _unit(rows)
+    notes = [f"**{column.heading.format(unit=unit[0])}**: {column.note}." for column in _columns(rows)]
+    notes += [_escaped(note) for note in facts.get("notes") or ()]
+    parts.append("\n".join(f"- {note}" for note in notes))
+    for picture in pictures:
+        path, caption = picture if isinstance(picture, tuple) else (picture, Path(picture).stem.replace("_", " "))
+        link = quote(Path(os.path.relpath(path, out)).as_posix())
+        parts.append(f"![{_escaped(caption)}]({link})\n\n*{_escaped(caption)}*")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _in_words(facts):
+    """The facts as one paragraph."""
+    described = facts.get("machine") or {}
+    versions = facts.get("versions") or (described.get("versions") if isinstance(described, dict) else None) or {}
+    date = facts.get("date") or (described.get("date") if isinstance(described, dict) else None)
+    computer = machine.in_words(described) if isinstance(described, dict) else str(described)
+    threshold = facts.get("threshold")
+    parts = [f"Recipe {facts['recipe']}" if facts.get("recipe") else None,
+             f"seed {facts['seed']}" if facts.get("seed") is not None else None,
+             f"epochs {_listed(facts['epochs'])}" if facts.get("epochs") is not None else None,
+             f"threads {facts['threads']}" if facts.get("threads") is not None else None,
+             f"threshold T = {threshold:g} nats" if isinstance(threshold, int | float) else None]
+    first = ", ".join(part for part in parts if part)
+    sentences = [first[:1].upper() + first[1:], f"Measured on {computer}" if computer else None,
+                 f"Versions: {_listed(versions)}" if versions else None, f"Date: {date}" if date else None]
+    return _escaped(" ".join(f"{sentence}." for sentence in sentences if sentence))
+
+
+def _listed(value):
+    """{"a": 1, "b": 2} -> "a 1, b 2"; anything else as it is."""
+    return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else str(value)
