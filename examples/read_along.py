@@ -2,18 +2,20 @@
 
     python -m examples.read_along [--out DIR]
 
-Each function is one step of the paper's section III, and `main` is the order they come in; each step leaves one picture.
-Nothing is hidden in a training routine: the loops call the layers' forward and backward, the losses and Adam. Where a line
-differs from the paper, it says so.
+The functions come in the order of the paper's section III; `learn` and `use` at the end call them and leave a picture
+of each step. Nothing is hidden in a training routine: the loops call the layers' forward and backward, the losses and
+Adam. Where something differs from the paper, the lines say so.
 Legend: N images, C channels, H W rows and columns, O classes, B images in a batch, D values of the code.
 """
 import argparse
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 from npcbnet import pictures
+from npcbnet.cli import run_command
 from npcbnet.data import digits
 from npcbnet.data.augment import shifted
 from npcbnet.exits import leaves
@@ -74,7 +76,7 @@ def train_branchynet(images, labels, epochs, rng):
 
 
 def entropy_of(logits):
-    """-sum p ln p over the classes, p = softmax(logits): (N, O) -> (N,) in nats (BranchyNet, section III-A).
+    """-sum p ln p over the classes, p = softmax(logits): (N, O) -> (N,) in nats (BranchyNet; CBNet, II-B).
 
     0 is certain, ln 10 = 2.30 is no idea.
     """
@@ -109,8 +111,8 @@ def split(net, images, labels):
 def choose_prototypes(images, labels, entropy, easy):
     """One easy image of each class, (O, C, H, W) in 0..1: the target of all images of that class.
 
-    The paper (III-A2) draws a random easy image for each input. What minimises the squared error is then the mean of all easy
-    ones, a blur that the classifier may misread. CAE-Net takes the one of lowest entropy, and so does this.
+    The paper (III-A2) draws a random easy image for each input. The least squared error is then that of the mean of all
+    easy ones, a blur that the classifier may misread. CAE-Net takes the one of lowest entropy, and so does this.
     """
     best = [np.where(easy & (labels == label), entropy, np.inf).argmin() for label in range(len(CLASSES))]
     return np.array(as_floats(images[best]))
@@ -119,14 +121,14 @@ def choose_prototypes(images, labels, entropy, easy):
 def train_converter(images, labels, prototypes, epochs, rng):
     """The converting autoencoder (CBNet, III-A2, III-A3): all images, easy and hard, go in; an easy one shall come out.
 
-    Three hidden layers as in Table I, the third is the code. It works on 14x14 pixels, for a tenth of the multiply-adds, and its
-    output is clipped to 0..1 where Table I has a softmax: that sums to 1, which no picture does.
+    Three hidden layers as in Table I, the third is the code. Working on 14x14 pixels takes a tenth of the multiply-adds.
+    The output is clipped to 0..1; Table I has a softmax, whose 784 outputs sum to 1, which no picture's pixels do.
     """
     form = ConverterConfig((256, 128, 32), ("relu", "relu", "linear"), halve_input=True, halve_output=True)
     net, adam, losses = Converter(form, images.shape[1:]).initialise(rng), Adam(), []
     for epoch, over, rows in batches(len(images), epochs, rng):
         raw, code, backward = net.forward(as_floats(shifted(images[rows], 1, rng)), train=True)
-        # raw (B, C, H, W) is the picture, code (B, D) the encoder's output; only the input was shifted, never the target
+        # raw (B, C, H, W): the picture; code (B, D): the encoder's output. Only the input is shifted, never the target.
         error, draw = mean_squared_error(raw, prototypes[labels[rows]])
         penalty, dcode = l1_activity(code, L1)  # "activity regularization" (III-A3)
         adam.learning_rate = 2e-3 * cosine(over, 1)
@@ -136,7 +138,7 @@ def train_converter(images, labels, prototypes, epochs, rng):
 
 
 def report(models, branchynet, images, labels):
-    """What each model is worth on test images. CBNet has to beat the row above it, its own classifier without converter."""
+    """What each model is worth on test images. CBNet has to beat the row above: its own classifier, no converter."""
     hard = branchynet.explain(images).exit == 2
     print(f"\n{'':34} {'accuracy':>9} {'on hard':>9} {'MACs':>10}")
     for name, model in models.items():
@@ -153,61 +155,81 @@ def layer_by_layer(net, shape):
     return f"{tuple(shape)} " + " ".join(f"> {type(layer).__name__} {out}" for layer, out in zip(net, after))
 
 
-def main(out):
-    """All steps in their order, on digits drawn on the spot: 6,000 to train on, 1,000 to choose T, 2,000 to judge by."""
-    started, rng = time.perf_counter(), np.random.default_rng(0)
-
-    def step(title, *made):
-        print(f"\n[{time.perf_counter() - started:4.1f} s] {title}", *made, sep="\n    ", flush=True)
-
-    (images, labels), held, (test, truth) = digits.generate(6000, seed=1), digits.generate(1000, seed=2), digits.generate(2000, seed=3)
+def learn(images, labels, held, rng, step, out):
+    """Steps 2 to 5, done once. held: (images, labels) to choose T on. Returns what `use` takes."""
     shape = images.shape[1:]
-    pictures.image_grid(out / "1-digits.png", images[:40], labels[:40].astype(str))
-    step("1. Data, in place of MNIST (CBNet, IV-B2)", f"images {images.shape} {images.dtype}, labels {labels.shape}")
-
     net, losses = train_branchynet(images, labels, 12, rng)
     pictures.loss_curves(out / "2-branchynet.png", {"BranchyNet": losses})
-    step("2. BranchyNet, both exits at once (CBNet, II-B)", "stem:   " + layer_by_layer(net.stem, shape),
-         *(f"{part}: " + layer_by_layer(getattr(net, part), net.stem.output_shape(shape)) for part in ("branch", "trunk")),
+    step("2. BranchyNet, both exits at once (CBNet, II-B)",
+         "stem:   " + layer_by_layer(net.stem, shape),
+         "branch: " + layer_by_layer(net.branch, net.stem.output_shape(shape)),
+         "trunk:  " + layer_by_layer(net.trunk, net.stem.output_shape(shape)),
          f"loss {losses[0]['loss']:.3f}, in the end {losses[-1]['loss']:.3f}")
 
     net.threshold = choose_threshold(net, *held)
     entropy, easy = split(net, images, labels)
     extremes = np.argsort(entropy)[np.r_[:20, -20:0]]
-    pictures.image_grid(out / "3-easy-and-hard.png", images[extremes], [f"{h:.1g}" for h in entropy[extremes]])
-    step("3. Easy or hard, by the entropy at exit 1 (CBNet, III-A2)", f"entropy {entropy.shape} in nats, T = {net.threshold}",
-         f"easy {easy.shape}: {easy.sum()} of the training images; the picture shows the 20 surest and the 20 least sure")
+    pictures.image_grid(out / "3-easy-and-hard.png", images[extremes], [f"{h:.2g}" for h in entropy[extremes]])
+    step("3. Easy or hard, by the entropy at exit 1 (CBNet, III-A2)",
+         f"entropy {entropy.shape} in nats, T = {net.threshold}",
+         f"easy {easy.shape}: {easy.sum()} training images; the picture shows the 20 surest and the 20 least sure")
 
-    prototypes, light = choose_prototypes(images, labels, entropy, easy), lightweight(net)
-    pictures.image_grid(out / "4-prototypes.png", prototypes, CLASSES)
-    step("4. What to convert to: one easy image a class (CBNet, III-A2)", f"prototypes {prototypes.shape} {prototypes.dtype}",
-         f"the lightweight DNN reads them as {light.predict(prototypes)}")
+    prototypes = choose_prototypes(images, labels, entropy, easy)
+    pictures.image_grid(out / "4-prototypes.png", prototypes, list(CLASSES))
+    step("4. What to convert to: one easy image a class (CBNet, III-A2)",
+         f"prototypes {prototypes.shape} {prototypes.dtype}, read as {lightweight(net).predict(prototypes)}")
 
     converter, losses = train_converter(images, labels, prototypes, 20, rng)
     pictures.loss_curves(out / "5-converter.png", {"converting autoencoder": losses})
-    code_shape = converter.encoder.output_shape(shape)
-    step("5. The converting autoencoder (CBNet, III-A2, III-A3, Table I)", "encoder: " + layer_by_layer(converter.encoder, shape),
-         "decoder: " + layer_by_layer(converter.decoder, code_shape),
+    step("5. The converting autoencoder (CBNet, III-A2, III-A3, Table I)",
+         "encoder: " + layer_by_layer(converter.encoder, shape),
+         "decoder: " + layer_by_layer(converter.decoder, converter.encoder.output_shape(shape)),
          f"loss {losses[0]['loss']:.4f}, in the end {losses[-1]['loss']:.4f}")
+    return net, prototypes, converter
 
-    converted = converter.convert(test)
-    hard = np.flatnonzero(net.explain(test).exit == 2)[:12]
-    titles = [f"a {label}, read {read}" for label, read in zip(truth[hard], light.predict(converted[hard]))]
-    pictures.conversion_strips(out / "6-conversion.png", test[hard], converted[hard], prototypes[truth[hard]], titles)
-    step("6. Conversion of images never seen before (CBNet, III-A)", f"converted {converted.shape} {converted.dtype} in 0..1")
 
-    before, after = (entropy_of(net.both_exits(x)[0]) for x in (test, converted))
+def use(net, prototypes, converter, images, labels, step, out):
+    """Steps 6 to 8, what a device does with each image that comes, and what comes of it."""
+    light = lightweight(net)
+    converted = converter.convert(images)
+    hard = np.flatnonzero(net.explain(images).exit == 2)[:12]
+    titles = [f"a {label}, read {read}" for label, read in zip(labels[hard], light.predict(converted[hard]))]
+    targets = prototypes[labels[hard]]
+    pictures.conversion_strips(out / "6-conversion.png", images[hard], converted[hard], targets, titles)
+    step("6. Conversion of images never seen before (CBNet, III-A)",
+         f"converted {converted.shape} {converted.dtype} in 0..1")
+
+    before, after = (entropy_of(net.both_exits(x)[0]) for x in (images, converted))
     pictures.exit_histogram(out / "7-exits.png", before, after, net.threshold)
-    below = [f"{leaves(h, net.threshold).mean():.1%}" for h in (before, after)]
-    step("7. Has hard become easy? (CBNet, III-A1)", f"below T at exit 1: {below[0]}, after conversion {below[1]}")
+    step("7. Has hard become easy? (CBNet, III-A1)",
+         f"below T at exit 1: {leaves(before, net.threshold).mean():.1%} of the images as they came",
+         f"                   {leaves(after, net.threshold).mean():.1%} of the converted images")
 
-    step("8. The lightweight DNN, stem and branch, reads what was converted (CBNet, III-B)", layer_by_layer(light.net, shape))
-    models = {"BranchyNet with its exits": net, "lightweight DNN, no converter": light, "CBNet": CBNet(converter, light)}
-    report(models, net, test, truth)
-    print(f"The pictures are in {out}.")
+    step("8. The lightweight DNN, stem and branch, reads what was converted (CBNet, III-B)",
+         layer_by_layer(light.net, images.shape[1:]))
+    report({"BranchyNet with its exits": net, "lightweight DNN, no converter": light, "CBNet": CBNet(converter, light)},
+           net, images, labels)
+
+
+def main(out):
+    """All steps in their order."""
+    started, rng = time.perf_counter(), np.random.default_rng(0)
+
+    def step(title, *made):
+        print(f"\n[{time.perf_counter() - started:4.1f} s] {title}", *made, sep="\n    ", flush=True)
+
+    images, labels = digits.generate(6000, seed=1)  # to train on
+    held = digits.generate(1000, seed=2)  # to choose T on
+    test = digits.generate(2000, seed=3)  # to judge by, looked at once
+    pictures.image_grid(out / "1-digits.png", images[:40], [str(label) for label in labels[:40]])
+    step("1. Data, drawn on the spot, in place of MNIST (CBNet, IV-B2)",
+         f"images {images.shape} {images.dtype}, labels {labels.shape}")
+    use(*learn(images, labels, held, rng, step, out), *test, step, out)
+    print(f"\nThe pictures are in {out}.")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m examples.read_along", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/read_along"), help="folder of the pictures (%(default)s)")
-    main(parser.parse_args().out)
+    parser.add_argument("--out", type=Path, default="runs/read_along", help="folder of the pictures (%(default)s)")
+    options = parser.parse_args()
+    sys.exit(run_command(lambda: main(options.out)))

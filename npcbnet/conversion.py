@@ -20,11 +20,16 @@ RULES = ("lowest-entropy", "random", "random-redrawn", "mean", "medoid")
 
 @dataclass(frozen=True)
 class EasyHard:
-    """entropy (N,) in nats at the early exit; early (N,) bool: leaves there; easy (N,) bool: leaves and is right."""
+    """entropy (N,) in nats at the early exit; early (N,) bool: leaves there; right (N,) bool: is classified right there."""
 
     entropy: np.ndarray
     early: np.ndarray
-    easy: np.ndarray
+    right: np.ndarray
+
+    @property
+    def easy(self):
+        """(N,) bool: leaves early and is right."""
+        return self.early & self.right
 
 
 def easy_and_hard(net: BranchyNet, images, labels, threshold=None):
@@ -36,7 +41,7 @@ def easy_and_hard(net: BranchyNet, images, labels, threshold=None):
     logits, _ = net.both_exits(images)
     p, entropy = probabilities_and_entropy(logits)
     early = leaves(entropy, net.threshold if threshold is None else threshold)
-    return EasyHard(entropy, early, early & (p.argmax(axis=1) == labels))
+    return EasyHard(entropy, early, p.argmax(axis=1) == labels)
 
 
 class Targets:
@@ -52,13 +57,20 @@ class Targets:
             raise UsageError(f"unknown target rule {rule!r}; choose one of {', '.join(RULES)}")
         self.rule, self.images, self.labels = rule, images, labels
         self.easy = [np.flatnonzero(split.easy & (labels == label)) for label in range(classes)]
-        without = [label for label, members in enumerate(self.easy) if not len(members)]
-        if without:
-            raise TrainingError(f"no image of class {without[0]} leaves early with the right answer, so there is no easy image "
-                                "to convert to; train BranchyNet longer or raise its threshold (--threshold)")
+        self.without = [label for label, members in enumerate(self.easy) if not len(members)]  # have no easy image
+        for label in self.without:
+            self.easy[label] = self._easiest(label, split)
         self.prototypes = np.stack([self._prototype(members, split.entropy) for members in self.easy])
         if rule == "random":
             self.drawn = self._draw(labels, rng)
+
+    def _easiest(self, label, split):
+        """For a class of which no image leaves early: the one of lowest entropy among those classified right."""
+        right = np.flatnonzero(split.right & (self.labels == label))
+        if not len(right):
+            raise TrainingError(f"the early exit recognises no image of class {label}, so there is nothing to convert that class to; "
+                                "train BranchyNet longer (--epochs), or look whether its labels are right")
+        return right[[split.entropy[right].argmin()]]
 
     def _prototype(self, members, entropy):
         """The one image (C, H, W) float32 that stands for a class; members: rows of its easy images."""

@@ -31,11 +31,14 @@ MAX_TEXT = 200
 FIELDS = {"format", "npcbnet", "kind", "config", "preprocessing", "record", "arrays"}
 FORM = {"hidden": list, "activations": list, "halve_input": bool, "halve_output": bool, "output": str, "residual": bool,
         "total": (int, float)}  # a converter's configuration
-SOURCE = {"branch": "stem", "trunk": "stem", "decoder": "encoder"}  # which part a part follows; the others take the image
+SOURCE = {"branch": "stem", "trunk": "stem", "decoder": "encoder"}  # the part before a part; others take the image
 
 
 def build(model, arrays):
-    """The manifest as ASCII bytes. arrays: {name: (dtype, array as stored)}. Raises ModelFileError, e.g. for a record not JSON."""
+    """The manifest as ASCII bytes. arrays: {name: (dtype, array as stored)}.
+
+    Raises ModelFileError for a record or configuration that is not JSON, or too long.
+    """
     described = {name: {"dtype": dtype, "shape": list(array.shape), "sha256": digest(array.astype(dtype).tobytes())}
                  for name, (dtype, array) in arrays.items()}
     manifest = {"format": FORMAT, "npcbnet": __version__, "kind": model.kind, "config": model.config(),
@@ -44,8 +47,8 @@ def build(model, arrays):
         try:
             json.dumps(manifest[field], allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise ModelFileError(f"its {field} is not JSON ({one_line(error, 100)}); keep to text, finite numbers, lists "
-                                 "and dictionaries (a NumPy number by its .item())") from None
+            raise ModelFileError(f"its {field} is not JSON ({one_line(error, 100)}); keep to text, finite numbers, "
+                                 "lists and dictionaries (a NumPy number by its .item())") from None
     text = json.dumps(manifest, allow_nan=False).encode("ascii")
     if len(text) > MAX_MANIFEST_BYTES:
         raise ModelFileError(f"its record and configuration take {len(text):,} bytes; shorten model.record "
@@ -147,7 +150,8 @@ def _check_value(value, field, depth):
     else:
         good = False
     if not good:
-        raise damaged(f"{field[:40]!r} in its configuration cannot be {value!r:.40} (too large, too deep or not printable)")
+        raise damaged(f"{field[:40]!r} in its configuration cannot be {value!r:.40} "
+                      "(too large, too deep or not printable)")
 
 
 def _check_form(form):
@@ -184,7 +188,8 @@ def _check_sizes(model):
             start = getattr(model, SOURCE[part]).output_shape(start)
         largest = max(map(math.prod, getattr(model, part).shapes(start)))
         if largest > MAX_MAP:
-            raise damaged(f"a layer in {part!r} makes {largest:.3g} values of one image; at most {MAX_MAP:,} are supported")
+            raise damaged(f"a layer in {part!r} makes {largest:.3g} values of one image; "
+                          f"at most {MAX_MAP:,} are supported")
 
 
 def _check_arrays(arrays, shapes):

@@ -3,7 +3,8 @@
     npcbnet.save(model, "digits.npz")
     model = npcbnet.load("digits.npz")       # or the name of a pretrained model: npcbnet.load("mnist-cbnet")
 
-A file may come from anywhere. Loading compares sizes with the configuration before it allocates, and runs nothing from the file.
+A file may come from anywhere. Loading compares sizes with the configuration before it allocates, and runs nothing that
+the file brings.
 """
 import os
 import stat
@@ -24,9 +25,9 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 def save(model, path, dtype="float32"):
     """Write a BranchyNet, CBNet or Classifier, with its `record`, to exactly `path`: the whole file or nothing.
 
-    dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The same model gives
-    the same bytes. Raises ModelFileError where the model cannot be stored (no parameters yet, NaN, a record that is
-    not JSON), UsageError where the path cannot be written.
+    dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The same model
+    gives the same bytes. Raises ModelFileError where the model cannot be stored (no parameters yet, NaN, a record that
+    is not JSON), UsageError where the path cannot be written.
     """
     if _text(path) is None:
         raise UsageError(f"save takes the path of a file, not {path!r:.60}")
@@ -41,10 +42,10 @@ def save(model, path, dtype="float32"):
 
 
 def load(name_or_path):
-    """The model in a file, or a pretrained one by its name (see `names`), ready to predict; `.record` tells how it was trained.
+    """The model in a file, or a pretrained one by its name (see `names`), ready to predict.
 
-    Parameters are float32, C-contiguous and start on a cache line. Raises ModelFileError, one line that names the file,
-    for whatever is missing, damaged, hostile or newer than this version.
+    `.record` tells how it was trained. Parameters are float32 and C-contiguous; large ones start on a cache line.
+    Raises ModelFileError, one line that names the file, for whatever is missing, damaged, hostile or too new.
     """
     path = _find(name_or_path)
     try:
@@ -60,7 +61,8 @@ def load(name_or_path):
         raise ModelFileError(f"{_shown(path)}: cannot be read ({error.strerror or 'no seekable file'}); "
                              "check the path and its permissions") from error
     except MemoryError:
-        raise ModelFileError(f"{_shown(path)}: this machine has too little memory for it; choose a smaller model") from None
+        raise ModelFileError(f"{_shown(path)}: too little memory for it on this machine; "
+                             "choose a smaller model") from None
     except Exception as error:  # what zipfile and zlib raise for damage differs between their versions
         reason = f"damaged ({type(error).__name__}: {one_line(error, 80)})"
         raise ModelFileError(f"{_shown(path)}: {damaged(reason)}") from error
@@ -120,7 +122,8 @@ def _packed(model, dtype):
     arrays = {}
     for name, shape in model.param_shapes().items():
         if name not in params or params[name].shape != tuple(shape):
-            raise ModelFileError(f"its parameter {name!r} is missing or not of shape {shape}; initialise and train it first")
+            raise ModelFileError(f"its parameter {name!r} is missing or not of shape {shape}; "
+                                 "initialise and train it first")
         manifests.finite(name, params[name])
         with np.errstate(over="ignore", under="ignore"):
             arrays[name] = stored, params[name].astype(stored)

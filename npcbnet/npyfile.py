@@ -1,7 +1,7 @@
-"""A zip of .npy arrays in the one exact form that npcbnet writes: what numpy.load opens, without what makes it dangerous.
+"""A zip of .npy arrays in the one exact form that npcbnet writes (numpy.load opens it, too).
 
-Nothing is parsed that can be compared instead. Whoever reads an entry knows its type and shape, so the .npy header is compared
-byte for byte with the one that belongs there, and an entry's size is known before any memory is asked for.
+Nothing is parsed that can be compared instead. Whoever reads an entry knows its type and shape, so the .npy header is
+compared byte for byte with the one that belongs there, and an entry's size is known before any memory is asked for.
 """
 import io
 import math
@@ -16,7 +16,7 @@ from npcbnet.errors import ModelFileError
 HEADER = 128  # bytes of every .npy header that is written here
 MAX_ENTRIES = 2048
 MAX_FILE_BYTES = (1 << 30) + (1 << 24)
-# A file may unpack to at most so many times its size, plus so many bytes: trained weights do not shrink, zeros do 1,000-fold.
+# A file may unpack to so many times its size, plus so many bytes: trained weights hardly shrink, zeros 1,000-fold.
 MAX_INFLATION, FREE_BYTES = 100, 1 << 24
 
 _END = struct.Struct("<4s4H2LH")  # the zip's last record: entries, and size and place of the list of entries
@@ -24,7 +24,7 @@ _DIRECTORY_BYTES = 512  # an entry in that list is 46 bytes and its name
 
 
 def damaged(reason):
-    """A ModelFileError for whatever should not be in such a file; `reason` becomes one line of at most 140 characters."""
+    """A ModelFileError for what should not be in such a file; of `reason` one line of at most 140 characters."""
     return ModelFileError(f"{one_line(reason, 140)}; copy the file again, or train and save the model anew")
 
 
@@ -41,16 +41,18 @@ def header(dtype, shape):
 
 
 def pack(entries):
-    """A zip archive, as bytes. entries: {name: (dtype, array)}; the same arrays give the same bytes (all dates are 1980)."""
-    stored = {name: header(dtype, array.shape) + array.astype(dtype).tobytes() for name, (dtype, array) in entries.items()}
+    """A zip archive, as bytes. entries: {name: (dtype, array)}; equal arrays give equal bytes (dates are fixed)."""
+    stored = {name: header(dtype, array.shape) + array.astype(dtype).tobytes()
+              for name, (dtype, array) in entries.items()}
     packed = {name: len(zlib.compress(data, 9)) for name, data in stored.items()}
-    small_enough = sum(map(len, stored.values())) <= MAX_INFLATION * sum(packed.values()) + FREE_BYTES  # or `contents` refuses it
+    # Where everything together shrinks like a bomb, `contents` would refuse it: then nothing is deflated.
+    harmless = sum(map(len, stored.values())) <= MAX_INFLATION * sum(packed.values()) + FREE_BYTES
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w") as archive:
         for name, data in stored.items():
             info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
             info.create_system, info.external_attr = 3, 0o644 << 16
-            deflate = small_enough and packed[name] < 0.95 * len(data)
+            deflate = harmless and packed[name] < 0.95 * len(data)
             archive.writestr(info, data, zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED, 9)
     return memory.getvalue()
 
@@ -76,7 +78,7 @@ def contents(file):
 
 
 def _check_end(file):
-    """Refuse files too large, and read the zip's last record here: zipfile would take any number of entries on trust."""
+    """Refuse files too large, and check the zip's last record: zipfile takes any number of entries on trust."""
     size = file.seek(0, io.SEEK_END)
     if size == 0:
         raise damaged("is empty")

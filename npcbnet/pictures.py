@@ -273,7 +273,7 @@ def _plot_exits(bars, edges, threshold, clipped):
                     if name.startswith("original") else dict(color="black", linewidth=2))
             axes.stairs(shares, edges, label=f"{name}: {100 * below:.2f} % below T", **look)
         axes.axvline(max(threshold, edges[0]), color="C3", linestyle="--", linewidth=2,
-                     label=f"threshold T = {threshold:g} nats")
+                     label=f"threshold T = {threshold:.3g} nats")
         axes.set_xscale("log")
         axes.set_xlim(edges[0], edges[-1])
         note = "; the first bar holds all below 10⁻⁸" if clipped else ""

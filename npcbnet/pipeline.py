@@ -169,9 +169,11 @@ class Stages:
         threshold = self.choose_threshold(branchynet, "paper") if chosen.paper_threshold else branchynet.threshold
         split = conversion.easy_and_hard(branchynet, train.images, train.labels, threshold)
         targets = conversion.Targets(chosen.target, train.images, train.labels, split, data.classes, self._rng(stage))
+        for label in targets.without:
+            self._note(f"{name}: no image of class {data.class_names[label]!r} leaves early, so its target is the image that "
+                       "came nearest to it")
         for label in conversion.misread(light, targets.prototypes):
-            self.notes.append(f"{name}: the lightweight DNN misreads the prototype of class {data.class_names[label]!r}")
-            say(f"note: {self.notes[-1]}", self.quiet)
+            self._note(f"{name}: the lightweight DNN misreads the prototype of class {data.class_names[label]!r}")
         if chosen.form.output == "softmax":
             chosen = replace(chosen, form=replace(chosen.form, total=targets.mean_ink()))
         converter = Converter(chosen.form, data.input_shape).initialise(self._rng(stage))
@@ -183,6 +185,11 @@ class Stages:
             model = CBNet(converter, self._fine_tune(chosen, converter, light))
         return model, targets
 
+    def _note(self, text):
+        """Something the user should know: said now, and again in the report."""
+        self.notes.append(text)
+        say(f"note: {text}", self.quiet)
+
     def _converter_epochs(self):
         """None for the recipe's own number of epochs; few where the user asked for few."""
         return self.run.epochs or None
@@ -193,7 +200,7 @@ class Stages:
         tuned, self.histories[stage], kept = conversion.fine_tune(
             light, converter, train.images, train.labels, (held.images, held.labels),
             recipes.fine_tune_plan(chosen, self.run.seed), **self._options(stage))
-        self.notes.append(f"{chosen.name}: lightweight DNN fine-tuned on converted images: {'kept' if kept else 'not kept'}")
+        self._note(f"{chosen.name}: lightweight DNN fine-tuned on converted images: {'kept' if kept else 'not kept'}")
         return tuned
 
 

@@ -59,15 +59,20 @@ def recipe(name, dataset):
     return replace(chosen, form=form, shift=chosen.shift and pixels_of_shift(dataset) > 0)
 
 
+def is_clothes(dataset):
+    """Clothes may be mirrored, writing may not."""
+    return dataset.name == "fmnist"
+
+
 def pixels_of_shift(dataset):
     """Random shifts help on handwriting and cost accuracy on clothes, which fill the frame."""
-    return 0 if dataset.name == "fmnist" else 1
+    return 0 if is_clothes(dataset) else 1
 
 
 def classifier_plan(dataset, seed, epochs=None):
     """Plan for LeNet and for BranchyNet: about STEPS steps, the last fifth with a falling learning rate."""
     epochs = epochs or max(1, min(MOST_EPOCHS, round(STEPS * BATCH / len(dataset.train))))
-    return Plan(epochs, BATCH, 1e-3, decay=-(-epochs // 5), shift=pixels_of_shift(dataset), seed=seed)
+    return Plan(epochs, BATCH, 1e-3, decay=-(-epochs // 5), shift=pixels_of_shift(dataset), flip=is_clothes(dataset), seed=seed)
 
 
 def converter_plan(chosen: Recipe, dataset, seed, epochs=None):

@@ -13,6 +13,11 @@ from npcbnet.files import write_text
 
 WIDEST = 120  # characters of the terminal's table
 NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweight DNN, no converter", "cbnet": "CBNet"}
+CAPTIONS = {  # by the first word of a picture's file name, which a model's name may follow: exits-cbnet.png
+    "loss": "Training loss and what was measured on validation data, stage by stage",
+    "strips": "Hard test images (top), what the converter made of them (middle), and its targets (bottom)",
+    "exits": "Entropy at BranchyNet's early exit (log scale): test images (hatched), converted (outline), T (dashed)",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,38 +34,39 @@ class _Column:
 def write_report(out, rows, facts, pictures=()):
     """Write report.json ({"rows": rows, **facts}) and report.md into the folder `out`; return their two paths.
 
-    rows: a dict for each model, `model` and what COLUMNS names, extra keys allowed; shares 0..1, None where there is no such number.
-    facts: dataset, command, seed, epochs, threshold (nats), machine (machine.describe()), date, threads, recipe, notes (a list);
-    each may be missing. pictures: paths, or (path, caption) pairs. NaN and infinity become None.
+    rows: a dict for each model, `model` and what COLUMNS names, extra keys allowed; shares in 0..1; None where there is
+    no such number. facts: dataset (its title), command, seed, epochs, threshold (nats), machine (machine.describe()),
+    date, versions, threads, recipe (or a list, recipes), notes (a list); each may be missing, others only go into
+    report.json. pictures: paths (captions by CAPTIONS), or (path, caption) pairs. NaN and infinity become None.
     Raises UsageError where `out` cannot be written.
     """
-    out, rows, facts = Path(out), plain(rows), plain(facts)
+    out, rows, facts = Path(out), clean(rows), clean(facts)
     text = json.dumps({"rows": rows, **facts}, indent=2, allow_nan=False, ensure_ascii=False)
     write_text(out / "report.json", text + "\n")
     write_text(out / "report.md", _markdown(out, rows, facts, pictures))
     return out / "report.json", out / "report.md"
 
 
-def plain(value):
-    """value with only what strict JSON knows: NumPy numbers and arrays, tuples and paths converted, NaN and infinity None."""
+def clean(value):
+    """value in strict JSON's types: NumPy numbers and arrays, tuples, paths converted; NaN and infinity are None."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): clean(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(entry) for entry in value]
-    return str(value)
+        return [clean(entry) for entry in value]
+    return str(value).encode("utf-8", "replace").decode()  # a file's name need not be UTF-8
 
 
 def markdown_table(rows, facts=None):
-    """The Markdown table of `rows`. facts' threshold and recipe, where given, stand in the names of BranchyNet and CBNet."""
-    rows = plain(rows)
+    """The Markdown table of `rows`; facts' threshold and recipe, where given, become part of the models' names."""
+    rows = clean(rows)
     columns, unit = _columns(rows), _unit(rows)
     lines = ["| model | " + " | ".join(column.heading.format(unit=unit[0]) for column in columns) + " |",
              "| --- |" + " ---: |" * len(columns)]
@@ -72,14 +78,14 @@ def markdown_table(rows, facts=None):
 
 def text_table(rows, facts=None):
     """The table for a terminal, aligned, at most 120 characters wide: names are cut before numbers are."""
-    rows = plain(rows)
+    rows = clean(rows)
     columns, unit = [column for column in _columns(rows) if column.short], _unit(rows)
     numbers = [[column.short.format(unit=unit[0]) for column in columns]]
     numbers += [[_cell(column, row, rows, unit) or "-" for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*numbers)]
     names = ["model", *(model_name(row, facts) for row in rows)]
     room = min(max(map(len, names)), max(12, WIDEST - sum(widths) - 2 * len(widths)))
-    names = [name if len(name) <= room else name[:room - 1] + "…" for name in names]
+    names = [name if len(name) <= room else name[:room - 3] + "..." for name in names]
     lines = ["  ".join([name.ljust(room), *(cell.rjust(width) for cell, width in zip(cells, widths))]).rstrip()
              for name, cells in zip(names, numbers)]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
@@ -91,7 +97,7 @@ def model_name(row, facts=None):
     kind, _, recipe = str(row.get("model", "")).partition("-")
     if kind == "branchynet" and not recipe:
         threshold = known.get("threshold")
-        return f"BranchyNet at T = {threshold:g}" if isinstance(threshold, int | float) else "BranchyNet at T"
+        return f"BranchyNet at T = {threshold:.3g}" if isinstance(threshold, int | float) else "BranchyNet at T"
     if kind == "cbnet":
         recipe = recipe or known.get("recipe")
         recipe = f"{recipe}, not the paper's" if recipe == "residual" else recipe
@@ -113,7 +119,7 @@ def _kilobytes(row, key, lenet, unit):
 
 def _time(row, key, lenet, unit):
     value = row[key] * unit[1]
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def _times_lenet(row, key, lenet, unit):
@@ -126,18 +132,21 @@ COLUMNS = (
     _Column("accuracy_easy", "easy %", "easy %", _percent,
             "accuracy on the easy test images: those that leave BranchyNet at its early exit (entropy below T)"),
     _Column("accuracy_hard", "hard %", "hard %", _percent, "accuracy on the hard test images: all others"),
-    _Column("exit_rate", "early exits %", "exits %", _percent, "test images whose entropy at the early exit is below T"),
+    _Column("exit_rate", "early exits %", "exits %", _percent,
+            "test images whose entropy at the early exit is below T"),
     _Column("exit_rate_converted", "early exits, converted %", "conv. %", _percent,
             "the same, once the converter has made easy images of them"),
     _Column("macs", "MACs", "MACs", _whole,
-            "multiply-adds an image; for BranchyNet the mean over the test images, as an image that leaves skips the rest"),
-    _Column("macs", "LeNet's MACs", None, _times_lenet, "how many times fewer multiply-adds than LeNet"),
-    _Column("parameters", "parameters", "params", _whole, "numbers that training found"),
-    _Column("bytes", "kB", "kB", _kilobytes, "their size, in thousands of bytes"),
-    _Column("latency_ms", "latency {unit}", "{unit}", _time, "median time for one image, alone (batch 1)"),
-    _Column("latency_p95_ms", "95 % {unit}", None, _time, "95 of 100 images take no longer"),
-    _Column("latency_first_ms", "first {unit}", None, _time, "time of the very first image after loading"),
-    _Column("latency_ms", "LeNet's time", "speed", _times_lenet, "how many times faster than LeNet"),
+            "multiply-adds an image; for BranchyNet the mean over the test images: one that leaves skips the rest"),
+    _Column("macs", "fewer than LeNet", None, _times_lenet, "LeNet's multiply-adds divided by this model's"),
+    _Column("parameters", "parameters", "params", _whole, "trained numbers"),
+    _Column("bytes", "kB", "kB", _kilobytes, "size, in thousands of bytes"),
+    _Column("latency_ms", "latency {unit}", "{unit}", _time,
+            "time of `predict` for one image, alone (batch 1), with the exits it takes"),
+    _Column("latency_p95_ms", "95 % {unit}", None, _time, "95 of 100 calls take no longer"),
+    _Column("latency_first_ms", "first {unit}", None, _time,
+            "the very first call, which compiles or loads compiled code"),
+    _Column("latency_ms", "faster than LeNet", "speed", _times_lenet, "LeNet's latency divided by this model's"),
 )
 
 
@@ -176,10 +185,18 @@ def _markdown(out, rows, facts, pictures):
     notes += [_escaped(note) for note in facts.get("notes") or ()]
     parts.append("\n".join(f"- {note}" for note in notes))
     for picture in pictures:
-        path, caption = picture if isinstance(picture, tuple) else (picture, Path(picture).stem.replace("_", " "))
-        link = quote(Path(os.path.relpath(path, out)).as_posix())
-        parts.append(f"![{_escaped(caption)}]({link})\n\n*{_escaped(caption)}*")
+        path, caption = picture if isinstance(picture, tuple | list) else (picture, _caption(picture, facts))
+        link = quote(os.fsencode(Path(os.path.relpath(path, out)).as_posix()))
+        parts.append(f"![{clean(_escaped(caption))}]({link})\n\n*{clean(_escaped(caption))}*")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _caption(path, facts):
+    """What a picture shows, by its file's name."""
+    kind, _, model = Path(path).stem.partition("-")
+    if kind not in CAPTIONS:
+        return Path(path).stem
+    return f"{model_name({'model': model}, facts)}. {CAPTIONS[kind]}" if model else CAPTIONS[kind]
 
 
 def _in_words(facts):
@@ -189,11 +206,12 @@ def _in_words(facts):
     date = facts.get("date") or (described.get("date") if isinstance(described, dict) else None)
     computer = machine.in_words(described) if isinstance(described, dict) else str(described)
     threshold = facts.get("threshold")
-    parts = [f"Recipe {facts['recipe']}" if facts.get("recipe") else None,
+    recipes = facts.get("recipe") or ", ".join(facts.get("recipes") or ())
+    parts = [f"Recipe {recipes}" if recipes else None,
              f"seed {facts['seed']}" if facts.get("seed") is not None else None,
              f"epochs {_listed(facts['epochs'])}" if facts.get("epochs") is not None else None,
              f"threads {facts['threads']}" if facts.get("threads") is not None else None,
-             f"threshold T = {threshold:g} nats" if isinstance(threshold, int | float) else None]
+             f"threshold T = {threshold:.4g} nats" if isinstance(threshold, int | float) else None]
     first = ", ".join(part for part in parts if part)
     sentences = [first[:1].upper() + first[1:], f"Measured on {computer}" if computer else None,
                  f"Versions: {_listed(versions)}" if versions else None, f"Date: {date}" if date else None]

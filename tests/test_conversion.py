@@ -69,11 +69,15 @@ def test_rules_differ_as_their_names_say(scene):
         assert not len(mine) or np.allclose(mine[0], images[easiest] / 255, atol=1e-6)
 
 
-def test_a_class_without_an_easy_image_is_named(scene):
+def test_a_class_without_an_easy_image_gets_its_easiest(scene):
     _, images, labels, split = scene
-    none = conversion.EasyHard(split.entropy, split.early, split.easy & (labels != 4))
+    late = conversion.EasyHard(split.entropy, split.early & (labels != 4), split.right)
+    targets = Targets("random", images, labels, late, 10, np.random.default_rng(0))
+    fours = np.flatnonzero(split.right & (labels == 4))
+    assert targets.without == [4] and targets.easy[4].tolist() == [fours[split.entropy[fours].argmin()]]
+    never = conversion.EasyHard(split.entropy, split.early, split.right & (labels != 4))
     with pytest.raises(TrainingError, match="class 4"):
-        Targets("lowest-entropy", images, labels, none, 10, np.random.default_rng(0))
+        Targets("lowest-entropy", images, labels, never, 10, np.random.default_rng(0))
     with pytest.raises(UsageError, match="nearest"):
         Targets("nearest", images, labels, split, 10, np.random.default_rng(0))
 

@@ -74,6 +74,8 @@ def aligned_empty(shape, dtype):
     size = dtype.itemsize
     for side in shape:
         size *= side
+    if size < 65536:  # what fits the first-level cache gains nothing
+        return np.empty(shape, dtype)
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start:start + size].view(dtype).reshape(shape)

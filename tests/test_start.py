@@ -1,0 +1,153 @@
+"""How a process starts: nothing is compiled before it is needed, and neither a read-only disk nor a missing numba stops it.
+
+Each test asks a fresh interpreter; what it runs is the text in the test.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npcbnet.kernels import _jit
+from npcbnet.nets import branchynet_lenet
+
+ROOT = Path(__file__).parent.parent
+NO_FOLDER = "no folder to keep compiled code in"
+compiled = pytest.mark.skipif(not _jit.COMPILED, reason="needs Numba's compiler, which this process has not")
+
+SMALL_NET = """
+import sys, numpy as np
+from npcbnet.kernels._jit import COMPILED
+from npcbnet.nets import branchynet_lenet
+net = branchynet_lenet((1, 12, 12), ("a", "b", "c"), np.random.default_rng(1), threshold=0.9)
+images = np.random.default_rng(2).random((70, 1, 12, 12), np.float32)
+seen = net.explain(images)
+np.savez(sys.argv[1], p=net.predict_proba(images), exit=seen.exit, entropy=seen.entropy, compiled=COMPILED)
+"""
+
+TINY_NET = """
+import numpy as np
+from npcbnet.layers import Dense, Flatten, Sequential, initialise
+from npcbnet.nets import Classifier
+net = initialise(Sequential([Flatten(), Dense(4, 3)]), np.random.default_rng(0))
+print(Classifier(net, (1, 2, 2), ("a", "b", "c")).predict_proba(np.ones((2, 1, 2, 2), np.float32)).sum(axis=1).tolist())
+"""
+
+
+def run(code, *arguments, cwd=ROOT, root=ROOT, first=None, **changes):
+    """Run `code` with npcbnet from `root`; `first` goes before it on PYTHONPATH. changes of the environment: None unsets."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (first, root)))), **changes}
+    environment = {name: str(value) for name, value in environment.items() if value is not None}
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, env=environment,
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def answer_of(path):
+    """What SMALL_NET wrote."""
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def answer_here():
+    """What SMALL_NET writes, computed in this process."""
+    net = branchynet_lenet((1, 12, 12), ("a", "b", "c"), np.random.default_rng(1), threshold=0.9)
+    images = np.random.default_rng(2).random((70, 1, 12, 12), np.float32)
+    return {"p": net.predict_proba(images), **{k: v for k, v in vars(net.explain(images)).items() if k in ("exit", "entropy")}}
+
+
+def same_answers(mine, other):
+    """Assert that probabilities agree to 1e-5 and all exits are equal, and that the net used both exits."""
+    assert not other["compiled"]
+    np.testing.assert_allclose(other["p"], mine["p"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(other["entropy"], mine["entropy"], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(other["exit"], mine["exit"])
+    assert set(mine["exit"]) == {1, 2}
+    assert np.abs(mine["entropy"] - 0.9).min() > 1e-4  # so that equal exits mean something, and cannot fail by rounding
+
+
+def stub_numba(folder, error="ImportError('not for this machine')"):
+    """A folder in which numba cannot be imported."""
+    folder.mkdir()
+    (folder / "numba.py").write_text(f"raise {error}\n")
+    return folder
+
+
+def read_only_copy(folder):
+    """A copy of the package in which Numba can write no cache beside the code (root may write anywhere, so: files in the way)."""
+    for name in ("npcbnet", "kernels"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "pretrained"))
+    (folder / "kernels" / "__pycache__").write_text("a file where the folder should be")
+    return folder
+
+
+@compiled
+def test_importing_compiles_nothing(tmp_path):
+    code = """
+import json
+import npcbnet.conversion, npcbnet.exits, npcbnet.modelfile, npcbnet.nets, npcbnet.optim, npcbnet.training
+from npcbnet.kernels import adam, conv, dense, pool, softmax
+found = {f"{module.__name__}.{name}": len(loop.signatures) for module in (adam, conv, dense, pool, softmax)
+         for name, loop in vars(module).items() if hasattr(loop, "signatures")}
+print(json.dumps(found))
+"""
+    found = json.loads(run(code, NUMBA_CACHE_DIR=tmp_path / "cache").stdout)
+    assert "npcbnet.kernels.conv.forward_loop" in found and not any(found.values())
+    assert not list((tmp_path / "cache").rglob("*.nb*"))
+
+
+@compiled
+@pytest.mark.parametrize("named", [False, True], ids=["none named", "NUMBA_CACHE_DIR"])
+def test_read_only_install_without_home_warns_once_and_works(tmp_path, named):
+    copy, in_the_way = read_only_copy(tmp_path / "copy"), tmp_path / "file"
+    in_the_way.write_text("")
+    # Without HOME Python asks the user database, and there a test must not write: XDG_CACHE_HOME goes before it.
+    done = run(TINY_NET, root=copy, cwd=copy, HOME=None, XDG_CACHE_HOME=in_the_way / "home",
+               NUMBA_CACHE_DIR=in_the_way / "cache" if named else None)
+    assert np.allclose(json.loads(done.stdout), 1)
+    assert done.stderr.count(NO_FOLDER) == 1, done.stderr
+    assert "NUMBA_CACHE_DIR" in done.stderr and "Traceback" not in done.stderr
+
+
+@compiled
+def test_read_only_install_uses_the_folder_it_is_given(tmp_path):
+    copy = read_only_copy(tmp_path / "copy")
+    done = run(TINY_NET, root=copy, cwd=copy, HOME=None, NUMBA_CACHE_DIR=tmp_path / "cache")
+    assert done.stderr == ""
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+
+
+@compiled
+@pytest.mark.parametrize("error", ["ImportError('not for this machine')", "OSError('broken llvmlite')"])
+def test_without_numba_the_answers_are_the_same(tmp_path, error):
+    done = run(SMALL_NET, tmp_path / "plain.npz", first=stub_numba(tmp_path / "stub", error))
+    assert done.stderr == ""
+    same_answers(answer_here(), answer_of(tmp_path / "plain.npz"))
+
+
+@compiled
+def test_numba_disable_jit_gives_the_same_answers(tmp_path):
+    run(SMALL_NET, tmp_path / "plain.npz", NUMBA_DISABLE_JIT=1)
+    same_answers(answer_here(), answer_of(tmp_path / "plain.npz"))
+
+
+def test_a_checkout_works_from_another_folder_without_installing(tmp_path):
+    code = "import npcbnet, npcbnet.kernels.conv as conv, npcbnet.nets; print(npcbnet.__file__, conv.__file__, sep='\\n')"
+    files = run(code, cwd=tmp_path).stdout.splitlines()
+    assert files == [str(ROOT / "npcbnet" / "__init__.py"), str(ROOT / "kernels" / "conv.py")]
+
+
+def test_import_npcbnet_alone_is_light():
+    code = "import sys, npcbnet; print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'numba', 'scipy'}))"
+    assert run(code).stdout.strip() == "[]"
+
+
+def test_unknown_attribute_is_an_ordinary_error():
+    code = "import npcbnet\ntry: npcbnet.lod\nexcept AttributeError as error: print(error)\nprint(dir(npcbnet))"
+    lines = run(code).stdout.splitlines()
+    assert lines[0] == "module 'npcbnet' has no attribute 'lod'" and "'load'" in lines[1]
