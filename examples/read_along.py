@@ -121,7 +121,7 @@ def choose_prototypes(images, labels, entropy, easy):
 def train_converter(images, labels, prototypes, epochs, rng):
     """The converting autoencoder (CBNet, III-A2, III-A3): all images, easy and hard, go in; an easy one shall come out.
 
-    Three hidden layers as in Table I, the third is the code. Working on 14x14 pixels takes a tenth of the multiply-adds.
+    Three hidden layers as in Table I, the third is the code. Working on 14x14 pixels saves nine tenths of the MACs.
     The output is clipped to 0..1; Table I has a softmax, whose 784 outputs sum to 1, which no picture's pixels do.
     """
     form = ConverterConfig((256, 128, 32), ("relu", "relu", "linear"), halve_input=True, halve_output=True)

@@ -1,12 +1,9 @@
 """Model files that are damaged or made to harm: each is refused in one clear line, quickly and in little memory."""
-import copy
 import hashlib
 import io
 import json
 import os
 import pickle
-import random
-import re
 import struct
 import time
 import tracemalloc
@@ -17,7 +14,7 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet import manifest as manifests, npyfile
+from npcbnet import npyfile
 from npcbnet.errors import ModelFileError
 from npcbnet.nets import CBNet, Converter, ConverterConfig, branchynet_lenet, lightweight
 from npcbnet.npyfile import header
@@ -68,7 +65,7 @@ def pack(path, manifest, entries, method=zipfile.ZIP_DEFLATED):
     return path
 
 
-def refused(path, match, seconds=2.0, mib=80):
+def refused(path, match, seconds=5.0, mib=80):
     """The file is refused with this message: one line, naming the file, within bounds of time and memory."""
     tracemalloc.start()
     start = time.perf_counter()
@@ -149,7 +146,7 @@ def test_a_million_entries(tmp_path, good):
     for count, claimed in ((1_000_000, 0xffff), (60_000, 60_000), (60_000, 2)):
         end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, claimed, claimed, count * len(record), 0, 0)
         (tmp_path / "m.npz").write_bytes(record * count + end)
-        refused(tmp_path / "m.npz", "claims .* arrays; ?|no model has more", seconds=0.5, mib=8)
+        refused(tmp_path / "m.npz", "claims .* arrays; ?|no model has more", seconds=2.0, mib=8)
 
 
 def test_zip64_records_are_not_followed(tmp_path, good):
@@ -158,7 +155,7 @@ def test_zip64_records_are_not_followed(tmp_path, good):
     zip64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1 << 40, 1 << 40, 1 << 40, directory)
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(data) - 22, 1)
     (tmp_path / "m.npz").write_bytes(data[:-22] + zip64 + locator + end)
-    refused(tmp_path / "m.npz", "something added", seconds=0.5)
+    refused(tmp_path / "m.npz", "something added", seconds=2.0)
 
 
 def test_zip_bombs(tmp_path, good):

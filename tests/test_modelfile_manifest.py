@@ -8,7 +8,7 @@ import pytest
 
 from npcbnet import manifest as manifests, npyfile
 from npcbnet.npyfile import header
-from tests.test_modelfile_hostile import WEIGHT, good, npy, pack, refused, text_entry, unpack  # noqa: F401
+from tests.test_modelfile_hostile import WEIGHT, good, npy, pack, refused, unpack  # noqa: F401
 
 
 @pytest.mark.parametrize("text, match", [

@@ -19,12 +19,12 @@ VALUES = (None, True, False, 0, 1, 2, 3, 5, 7, 12, -1, 64, 1025, 10 ** 6, 2 ** 3
           [[[]]], {}, {"layer": "relu"}, {"layer": "upsample2d"})
 
 
-def places(value, way=()):
+def places(value):
     """All (container, key) of a JSON value."""
     for key in list(value) if isinstance(value, dict) else range(len(value)):
         yield value, key
         if isinstance(value[key], (dict, list)):
-            yield from places(value[key], (*way, key))
+            yield from places(value[key])
 
 
 def mutate_bytes(data, rng):
