@@ -89,6 +89,22 @@ def _reach(tap, size, outputs, stride, pad):
 
 
 @jit
+def _list_taps(shape, K, top, left, l, x_at, w_at):
+    """The taps of kernel column l for the output row whose window begins at image row `top`: fills x_at and w_at for _mix.
+
+    left: the image column that the first output sees through l. Taps above or below the image are left out.
+    """
+    C, H, W, N = shape
+    taps = 0
+    for c in range(C):
+        for k in range(max(0, -top), min(K, H - top)):
+            x_at[taps] = ((c * H + top + k) * W + left) * N
+            w_at[taps] = (c * K + k) * K + l
+            taps += 1
+    return taps
+
+
+@jit
 def _forward_rows(x, w, b, stride, pad, y):
     """For batches: row by row, a stretch is all images of neighbouring pixels. Taps that read padding are left out."""
     C, H, W, N = x.shape
@@ -103,14 +119,7 @@ def _forward_rows(x, w, b, stride, pad, y):
             first, last = _reach(l, W, Q, stride, pad)
             if first == last:
                 continue
-            taps = 0
-            for c in range(C):
-                for k in range(K):
-                    row = p * stride + k - pad
-                    if 0 <= row < H:
-                        x_at[taps] = ((c * H + row) * W + first * stride + l - pad) * N
-                        w_at[taps] = (c * K + k) * K + l
-                        taps += 1
+            taps = _list_taps(x.shape, K, p * stride - pad, first * stride + l - pad, l, x_at, w_at)
             # With stride 1 the pixels of a row follow each other in memory: one long stretch. Else a stretch a pixel.
             pixels = last - first if stride == 1 else 1
             for q in range(first, last, pixels):
@@ -192,26 +201,14 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
                     for i in range(n):
                         h0, h1, h2, h3 = g0[i], g1[i], g2[i], g3[i]
                         u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
-                        a0 += h0 * u
-                        b0 += h0 * v
-                        c0 += h0 * p
-                        d0 += h0 * q
-                        e0 += h0 * r
-                        a1 += h1 * u
-                        b1 += h1 * v
-                        c1 += h1 * p
-                        d1 += h1 * q
-                        e1 += h1 * r
-                        a2 += h2 * u
-                        b2 += h2 * v
-                        c2 += h2 * p
-                        d2 += h2 * q
-                        e2 += h2 * r
-                        a3 += h3 * u
-                        b3 += h3 * v
-                        c3 += h3 * p
-                        d3 += h3 * q
-                        e3 += h3 * r
+                        a0, b0, c0 = a0 + h0 * u, b0 + h0 * v, c0 + h0 * p
+                        d0, e0 = d0 + h0 * q, e0 + h0 * r
+                        a1, b1, c1 = a1 + h1 * u, b1 + h1 * v, c1 + h1 * p
+                        d1, e1 = d1 + h1 * q, e1 + h1 * r
+                        a2, b2, c2 = a2 + h2 * u, b2 + h2 * v, c2 + h2 * p
+                        d2, e2 = d2 + h2 * q, e2 + h2 * r
+                        a3, b3, c3 = a3 + h3 * u, b3 + h3 * v, c3 + h3 * p
+                        d3, e3 = d3 + h3 * q, e3 + h3 * r
                     s = w_step
                     dw[a + s] += a1
                     dw[b + s] += b1
@@ -275,14 +272,7 @@ def weight_gradient_loop(x, dy, stride, pad, dw):
             first, last = _reach(l, W, Q, stride, pad)
             if first == last:
                 continue
-            taps = 0
-            for c in range(C):
-                for k in range(K):
-                    row = p * stride + k - pad
-                    if 0 <= row < H:
-                        x_at[taps] = ((c * H + row) * W + first * stride + l - pad) * N
-                        w_at[taps] = (c * K + k) * K + l
-                        taps += 1
+            taps = _list_taps(x.shape, K, p * stride - pad, first * stride + l - pad, l, x_at, w_at)
             pixels = last - first if stride == 1 else 1
             for q in range(first, last, pixels):
                 for t in range(taps):

@@ -143,32 +143,6 @@ def _seen(shape, K, stride, pad, count_pad, P, Q):
     return seen
 
 
-def max_forward_numpy(x, K, stride, pad, y, winner):
-    """The same in NumPy, one place of the window after the other."""
-    y[:] = -np.inf
-    winner[:] = 255
-    for here, outputs, pixels in _taps(x.shape, K, stride, pad, *y.shape[1:3]):
-        value, best, place = x[pixels], y[outputs], winner[outputs]
-        take = (value > best) | np.isnan(value) | (place == 255)
-        np.copyto(best, value, where=take)
-        np.copyto(place, here, where=take)
-
-
-def max_backward_numpy(dy, winner, K, stride, pad, dx):
-    """The same in NumPy."""
-    dx[:] = 0
-    for here, outputs, pixels in _taps(dx.shape, K, stride, pad, *dy.shape[1:3]):
-        dx[pixels] += np.where(winner[outputs] == here, dy[outputs], 0)
-
-
-def _seen(shape, K, stride, pad, count_pad, P, Q):
-    """How many pixels each window's mean is over, (1, P, Q, 1)."""
-    seen = np.zeros((1, P, Q, 1))
-    for _, outputs, _ in _taps(shape, K, stride, pad, P, Q):
-        seen[outputs] += 1
-    return np.full_like(seen, K * K) if count_pad else seen
-
-
 def average_forward_numpy(x, K, stride, pad, count_pad, y):
     """The same in NumPy."""
     y[:] = 0

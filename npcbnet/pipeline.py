@@ -44,7 +44,7 @@ class Run:
             raise UsageError(f"--epochs must be at least 1, not {options.epochs}")
         if options.seed < 0:
             raise UsageError(f"--seed must not be negative, not {options.seed}")
-        if options.threshold not in ("auto", "paper") and not number(options.threshold) >= 0:
+        if options.threshold not in ("auto", "paper") and not 0 <= number(options.threshold) < 1e9:
             raise UsageError(f"--threshold is 'auto', 'paper' or an entropy in nats of at least 0, not {options.threshold!r}")
         epochs = options.epochs or (QUICK_EPOCHS if options.quick else None)
         return cls(options.dataset, names, epochs, options.seed, options.threshold,

@@ -19,6 +19,8 @@ class Flatten(Layer):
         return (_product(shape),)
 
     def forward(self, x, train=False, rng=None):
+        if x.ndim == 0:
+            raise ShapeError("Flatten takes images (N, ...), not a single number")
         x = images_last(x)
         shape = x.shape
         y = images_first(x.reshape(_product(shape[:-1]), shape[-1]))
