@@ -1,1 +1,1 @@
-"""Measurements, never tests: each `python -m benchmarks.NAME --json FILE` writes its figures with machine, versions and date."""
+"""Measurements, never tests: `python -m benchmarks.NAME --json FILE` writes figures, machine, versions and date."""

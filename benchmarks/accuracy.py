@@ -1,9 +1,9 @@
-"""Accuracy of every model on every data set, mean and spread over seeds: trains all of it, for hours on a Pi, one on a PC.
+"""Accuracy of every model on every data set, mean and spread over seeds: trains all, for hours on a Pi, one on a PC.
 
     NPCBNET_DATA=../shared/data python -m benchmarks.accuracy mnist fmnist --seeds 3 --out runs/accuracy \\
         --json benchmarks/results/accuracy.json
 
-Each run is `python -m npcbnet.train DATASET --recipe all --seed S`; finished runs are not repeated, stopped ones continue.
+Each run is `python -m npcbnet.train DATASET --recipe all --seed S`; finished runs are not repeated, stopped ones go on.
 """
 import argparse
 import json
@@ -38,8 +38,8 @@ def summary(reports):
         for column in COLUMNS:
             seen = [report["rows"][i].get(column) for report in reports]
             if all(value is not None for value in seen):
-                values[column] = {"mean": float(np.mean(seen)), "spread": float(np.std(seen, ddof=1)) if len(seen) > 1 else 0.0,
-                                  "seeds": seen}
+                spread = float(np.std(seen, ddof=1)) if len(seen) > 1 else 0.0
+                values[column] = {"mean": float(np.mean(seen)), "spread": spread, "seeds": seen}
         rows.append(values)
     return rows
 
@@ -48,8 +48,9 @@ def markdown(result):
     """The tables as Markdown."""
     lines = []
     for dataset in result["datasets"]:
-        lines += [f"### {dataset['title']}", "", "| model | accuracy | easy images | hard images | exits early | after conversion "
-                  "| multiply-adds |", "|---|---|---|---|---|---|---|"]
+        lines += [f"### {dataset['title']}", "",
+                  "| model | accuracy | easy images | hard images | exits early | after conversion | multiply-adds |",
+                  "|---|---|---|---|---|---|---|"]
         for row in dataset["rows"]:
             def cell(name, row=row):
                 value = row.get(name)

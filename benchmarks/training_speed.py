@@ -1,9 +1,10 @@
-"""How long does one epoch of LeNet take, here and in PyTorch? One thread each, taking turns, each turn in a fresh process.
+"""How long does one epoch of LeNet take, here and in PyTorch? One thread each, in turns, each turn in a fresh process.
 
-    python -m benchmarks.training_speed --peer-python /path/to/python-with-torch --json benchmarks/results/training_speed.json
+    python -m benchmarks.training_speed --peer-python /torch/bin/python --json benchmarks/results/training_speed.json
 
-60,000 images of 28x28 (MNIST where it is found, else noise: the time does not depend on it), batch 128, Adam. An epoch is timed
-after a warm-up of 20 steps, with everything it needs: shuffling, pixels to floats, forward, backward, the optimiser's step.
+60,000 images of 28x28 (MNIST where it is found, else noise: the time does not depend on it), batch 128, Adam. An epoch
+is timed after a warm-up of 20 steps, with everything it needs: shuffling, pixels to floats, forward, backward, the
+optimiser's step.
 """
 import argparse
 import json
@@ -45,7 +46,7 @@ def time_npcbnet():
 
 
 def time_torch():
-    """Seconds of one epoch in PyTorch, on one thread; the tensors are float32 beforehand, which is in PyTorch's favour."""
+    """Seconds of one epoch in PyTorch, on one thread; the tensors are float32 beforehand, in PyTorch's favour."""
     import numpy as np
     import torch
     from torch import nn
@@ -106,11 +107,13 @@ def main():
             for worker, times in seconds.items():
                 times.append(turn(options.peer_python if worker == "torch" else sys.executable, worker, data))
                 print(f"{worker}: {times[-1]:.2f} s", file=sys.stderr)
-        version = subprocess.run([options.peer_python, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+        version = subprocess.run([options.peer_python, "-c", "import torch; print(torch.__version__)"],
+                                 capture_output=True, text=True)
     median = {worker: float(np.median(times)) for worker, times in seconds.items()}
     result = {"what": "seconds for one epoch of LeNet, 60,000 images, batch 128, Adam, one thread, taking turns",
               "seconds": seconds, "median": median, "ratio": median["torch"] / median["npcbnet"],
-              "torch": version.stdout.strip(), "machine": machine.describe(), "command": "python -m benchmarks.training_speed"}
+              "torch": version.stdout.strip(), "machine": machine.describe(),
+              "command": "python -m benchmarks.training_speed"}
     print(f"npcbnet {median['npcbnet']:.2f} s, PyTorch {median['torch']:.2f} s: {result['ratio']:.2f} times as fast")
     if options.json:
         write_text(options.json, json.dumps(result, indent=2) + "\n")

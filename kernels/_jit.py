@@ -41,5 +41,5 @@ def _warn_once(message):
 
 
 def choose(loop, twin):
-    """The compiled loop where Numba serves, its NumPy twin elsewhere; both take the same arguments and fill the same array."""
+    """The compiled loop where Numba serves, else its NumPy twin; both take the same arguments, fill the same array."""
     return loop if COMPILED else twin

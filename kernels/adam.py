@@ -1,4 +1,4 @@
-"""One step of Adam over a flat array: five streams of memory read once, where array arithmetic would read them ten times."""
+"""One step of Adam over a flat array: five streams of memory read once, where array arithmetic reads them ten times."""
 import numpy as np
 
 from npcbnet.kernels._jit import choose, jit
@@ -6,7 +6,7 @@ from npcbnet.kernels._jit import choose, jit
 
 @jit
 def update_loop(theta, m, v, gradient, beta1, beta2, rate, divisor, epsilon):
-    """m, v: running means of gradient and squared gradient; theta -= rate * m / (sqrt(v / divisor) + epsilon). All flat."""
+    """theta -= rate * m / (sqrt(v / divisor) + epsilon); m, v: running means of gradient and its square. All flat."""
     one = theta.dtype.type(1)
     for i in range(theta.size):
         g = gradient[i]

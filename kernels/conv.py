@@ -16,11 +16,11 @@ from npcbnet.kernels._jit import choose, jit
 def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n):
     """Add `taps` weighted stretches of x to `outputs` stretches of y; a stretch is n neighbouring floats.
 
-    y, x, w are flat. y_at: start of the first output, y_step: distance to the next. x_at[t], w_at[t]: start of the input
-    stretch of tap t, and the place of its weight for the first output; w_step: distance to the next output's weight.
+    y, x, w are flat. y_at: start of the first output, y_step: distance to the next. x_at[t], w_at[t]: start of tap t's
+    input stretch, and the place of its weight for the first output; w_step: distance to the next output's weight.
     Five outputs by four taps are 20 weights, 4 inputs and 5 sums: what fits 32 vector registers.
     """
-    whole = n // 16 * 16
+    whole, s = n // 16 * 16, w_step
     o = 0
     while o < outputs:
         block = 5 if o + 5 <= outputs else 1
@@ -32,15 +32,14 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n):
         t = 0
         while t < taps:
             x0 = x[x_at[t]:x_at[t] + n]
-            a = w_at[t] + o * w_step
+            a = w_at[t] + o * s
             if t + 4 <= taps:
                 x1 = x[x_at[t + 1]:x_at[t + 1] + n]
                 x2 = x[x_at[t + 2]:x_at[t + 2] + n]
                 x3 = x[x_at[t + 3]:x_at[t + 3] + n]
-                b, c, d = w_at[t + 1] + o * w_step, w_at[t + 2] + o * w_step, w_at[t + 3] + o * w_step
+                b, c, d = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s
                 a0, b0, c0, d0 = w[a], w[b], w[c], w[d]
                 if block == 5:
-                    s = w_step
                     a1, b1, c1, d1 = w[a + s], w[b + s], w[c + s], w[d + s]
                     a2, b2, c2, d2 = w[a + 2 * s], w[b + 2 * s], w[c + 2 * s], w[d + 2 * s]
                     a3, b3, c3, d3 = w[a + 3 * s], w[b + 3 * s], w[c + 3 * s], w[d + 3 * s]
@@ -59,7 +58,6 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n):
                 t += 4
             else:
                 if block == 5:
-                    s = w_step
                     a0, a1, a2, a3, a4 = w[a], w[a + s], w[a + 2 * s], w[a + 3 * s], w[a + 4 * s]
                     for i in range(whole):
                         u = x0[i]
@@ -76,7 +74,7 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n):
         for i in range(y_at + o * y_step + whole, y_at + o * y_step + n):
             total = y[i]
             for t in range(taps):
-                total = total + w[w_at[t] + o * w_step] * x[x_at[t] + i - y_at - o * y_step]
+                total = total + w[w_at[t] + o * s] * x[x_at[t] + i - y_at - o * y_step]
             y[i] = total
 
 
@@ -90,9 +88,10 @@ def _reach(tap, size, outputs, stride, pad):
 
 @jit
 def _list_taps(shape, K, top, left, l, x_at, w_at):
-    """The taps of kernel column l for the output row whose window begins at image row `top`: fills x_at and w_at for _mix.
+    """Fill x_at and w_at for _mix with the taps of kernel column l; returns how many.
 
-    left: the image column that the first output sees through l. Taps above or below the image are left out.
+    The output row's window begins at image row `top`; left: the image column that the first output sees through l.
+    Taps above or below the image are left out.
     """
     C, H, W, N = shape
     taps = 0
@@ -132,7 +131,7 @@ def _forward_rows(x, w, b, stride, pad, y):
 def _forward_plane(x, w, b, pad, y):
     """For one image and stride 1: a stretch is the whole map. N = 1.
 
-    The image is copied into a frame of zeros whose rows are W + pad long: the zeros right of a row are those left of the
+    The image is copied into a frame of zeros with rows W + pad long: the zeros right of a row are those left of the
     next. Every tap then is one shift of the flat frame, and the few wrong sums that a map's row end holds are dropped.
     """
     C, H, W = x.shape[:3]
@@ -179,6 +178,7 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
     The mirror image of _mix: same arguments, but w receives and y gives. Sums of one stretch in the arrays' type, over
     stretches in float64 (dw).
     """
+    zero, s = dy.dtype.type(0), w_step
     o = 0
     while o < outputs:
         block = 4 if o + 4 <= outputs else 1
@@ -187,14 +187,13 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
         g2 = dy[dy_at + (o + 2) * dy_step:dy_at + (o + 2) * dy_step + n]
         g3 = dy[dy_at + (o + 3) * dy_step:dy_at + (o + 3) * dy_step + n]
         t = 0
-        zero = dy.dtype.type(0)
         while t < taps:
             x0 = x[x_at[t]:x_at[t] + n]
-            a = w_at[t] + o * w_step
+            a = w_at[t] + o * s
             if t + 5 <= taps:
                 x1, x2 = x[x_at[t + 1]:x_at[t + 1] + n], x[x_at[t + 2]:x_at[t + 2] + n]
                 x3, x4 = x[x_at[t + 3]:x_at[t + 3] + n], x[x_at[t + 4]:x_at[t + 4] + n]
-                b, c, d, e = w_at[t + 1] + o * w_step, w_at[t + 2] + o * w_step, w_at[t + 3] + o * w_step, w_at[t + 4] + o * w_step
+                b, c, d, e = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s, w_at[t + 4] + o * s
                 a0 = b0 = c0 = d0 = e0 = zero
                 if block == 4:
                     a1 = b1 = c1 = d1 = e1 = a2 = b2 = c2 = d2 = e2 = a3 = b3 = c3 = d3 = e3 = zero
@@ -209,7 +208,6 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
                         d2, e2 = d2 + h2 * q, e2 + h2 * r
                         a3, b3, c3 = a3 + h3 * u, b3 + h3 * v, c3 + h3 * p
                         d3, e3 = d3 + h3 * q, e3 + h3 * r
-                    s = w_step
                     dw[a + s] += a1
                     dw[b + s] += b1
                     dw[c + s] += c1
@@ -251,16 +249,16 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
                         a1 += g1[i] * u
                         a2 += g2[i] * u
                         a3 += g3[i] * u
-                    dw[a + w_step] += a1
-                    dw[a + 2 * w_step] += a2
-                    dw[a + 3 * w_step] += a3
+                    dw[a + s] += a1
+                    dw[a + 2 * s] += a2
+                    dw[a + 3 * s] += a3
                 t += 1
         o += block
 
 
 @jit
 def weight_gradient_loop(x, dy, stride, pad, dw):
-    """Fill dw (F, C, K, K), float64, with the loss's gradient by the weights, given dy (F, P, Q, N), that by the outputs."""
+    """Fill dw (F, C, K, K), float64, with the loss's gradient by the weights; dy (F, P, Q, N): that by the outputs."""
     C, H, W, N = x.shape
     F, P, Q = dy.shape[:3]
     K = dw.shape[2]

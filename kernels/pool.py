@@ -1,8 +1,8 @@
 """Max and average pooling, images last in memory: x (C, H, W, N), y (C, P, Q, N), C-contiguous.
 
 Windows start at p * stride - pad. In ceil mode, and with padding, windows reach over the edge; they see only the pixels
-that exist: the maximum ignores the rest, the average divides by the number of pixels seen (with count_pad: image and padding).
-A NaN in a window is its maximum. Of equal pixels the first in reading order counts, as in every framework.
+that exist: the maximum ignores the rest, the average divides by the number of pixels seen (with count_pad: image and
+padding). A NaN in a window is its maximum. Of equal pixels the first in reading order counts, as in every framework.
 """
 import numpy as np
 
@@ -56,7 +56,7 @@ def max_backward_loop(dy, winner, K, stride, pad, dx):
 
 @jit
 def average_forward_loop(x, K, stride, pad, count_pad, y):
-    """Fill y with the windows' means over the pixels inside the image, with count_pad also over those of the padding."""
+    """Fill y with the windows' means over the image's pixels, with count_pad also over those of the padding."""
     C, H, W, N = x.shape
     P, Q = y.shape[1:3]
     for c in range(C):
@@ -132,7 +132,7 @@ def max_backward_numpy(dy, winner, K, stride, pad, dx):
 
 
 def _seen(shape, K, stride, pad, count_pad, P, Q):
-    """How many pixels each window's mean is over, (1, P, Q, 1): of the image, or with count_pad of image and padding."""
+    """How many pixels each window's mean is over, (1, P, Q, 1): the image's, with count_pad the padding's too."""
     if count_pad:
         rows = np.minimum(K, shape[1] + 2 * pad - np.arange(P) * stride)
         columns = np.minimum(K, shape[2] + 2 * pad - np.arange(Q) * stride)

@@ -1,4 +1,4 @@
-"""What every command shares: one clear line and exit status 2 for a user's mistake, 130 for Ctrl-C, never a traceback for either."""
+"""What every command shares: one clear line and exit status 2 for a user's mistake, 130 for Ctrl-C, no traceback."""
 import sys
 
 from npcbnet.errors import NpcbnetError

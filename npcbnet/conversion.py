@@ -1,7 +1,7 @@
 """Hard images into easy ones: what is easy, what to convert to, and how the converting autoencoder learns it.
 
-The steps of CBNet, section III-A2: a trained BranchyNet tells easy from hard; every image, easy or hard, is an input; the target is
-an easy image of the same class; the loss is the mean squared error plus an L1 penalty on the code.
+The steps of CBNet, section III-A2: a trained BranchyNet tells easy from hard; every image, easy or hard, is an input;
+the target is an easy image of the same class; the loss is the mean squared error plus an L1 penalty on the code.
 """
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ RULES = ("lowest-entropy", "random", "random-redrawn", "mean", "medoid")
 
 @dataclass(frozen=True)
 class EasyHard:
-    """entropy (N,) in nats at the early exit; early (N,) bool: leaves there; right (N,) bool: is classified right there."""
+    """entropy (N,) in nats at the early exit; early, right (N,) bool: leaves there, is classified right there."""
 
     entropy: np.ndarray
     early: np.ndarray
@@ -33,10 +33,10 @@ class EasyHard:
 
 
 def easy_and_hard(net: BranchyNet, images, labels, threshold=None):
-    """Which images are easy? Those that leave early (below `threshold` nats, net's own by default) with the right answer.
+    """Which images are easy? Those that leave early (below `threshold` nats, default net's own) with the right answer.
 
-    The paper (III-A2) calls every image that leaves early easy. Some leave with a wrong answer (2 % of FMNIST), and such
-    an image would be a target that looks like another class.
+    The paper (III-A2) calls every image that leaves early easy. Some leave with a wrong answer (2 % of FMNIST), and
+    such an image would be a target that looks like another class.
     """
     logits, _ = net.both_exits(images)
     p, entropy = probabilities_and_entropy(logits)
@@ -47,12 +47,15 @@ def easy_and_hard(net: BranchyNet, images, labels, threshold=None):
 class Targets:
     """For each training image the easy image it shall become. `of` gives a shard's, float32 in 0..1.
 
-    rule "lowest-entropy" (CAE-Net's): one image a class, the easiest; "mean", "medoid": the mean of the class's easy images, or the easy
-    image nearest to it; "random": an easy image of the class, drawn once for each input (the paper's words); "random-redrawn":
-    drawn anew every time.
+    rule "lowest-entropy" (CAE-Net's): one image a class, the easiest; "mean", "medoid": the mean of the class's easy
+    images, or the easy image nearest to it; "random": an easy image of the class, drawn once for each input (the
+    paper's words); "random-redrawn": drawn anew every time.
+    clusters: with the rule "lowest-entropy", each class is divided by k-means into so many groups of like images, and
+    each image's target is the easiest of its own group: a boot need not become a sandal (CAE-Net's intraclass
+    clustering, on pixels).
     """
 
-    def __init__(self, rule, images, labels, split: EasyHard, classes, rng):
+    def __init__(self, rule, images, labels, split: EasyHard, classes, rng, clusters=1):
         if rule not in RULES:
             raise UsageError(f"unknown target rule {rule!r}; choose one of {', '.join(RULES)}")
         self.rule, self.images, self.labels = rule, images, labels
@@ -63,12 +66,15 @@ class Targets:
         self.prototypes = np.stack([self._prototype(members, split.entropy) for members in self.easy])
         if rule == "random":
             self.drawn = self._draw(labels, rng)
+        if rule == "lowest-entropy" and clusters > 1:
+            self.drawn = self._cluster(split.entropy, clusters, rng)
 
     def _easiest(self, label, split):
         """For a class of which no image leaves early: the one of lowest entropy among those classified right."""
         right = np.flatnonzero(split.right & (self.labels == label))
         if not len(right):
-            raise TrainingError(f"the early exit recognises no image of class {label}, so there is nothing to convert that class to; "
+            raise TrainingError(f"the early exit recognises no image of class {label}, "
+                                "so there is nothing to convert that class to; "
                                 "train BranchyNet longer (--epochs), or look whether its labels are right")
         return right[[split.entropy[right].argmin()]]
 
@@ -79,7 +85,9 @@ class Targets:
             return lowest
         pixels = np.array(as_floats(self.images[members]))
         mean = pixels.mean(axis=0, dtype=np.float64)
-        return mean.astype(np.float32) if self.rule == "mean" else pixels[np.square(pixels - mean).sum((1, 2, 3)).argmin()]
+        if self.rule == "mean":
+            return mean.astype(np.float32)
+        return pixels[np.square(pixels - mean).sum((1, 2, 3)).argmin()]
 
     def _draw(self, labels, rng):
         """A random easy image's row for each of the labels."""
@@ -89,13 +97,38 @@ class Targets:
             rows[mine] = members[rng.integers(0, len(members), len(mine))]
         return rows
 
+    def _cluster(self, entropy, clusters, rng):
+        """For each training image the row of its group's easiest easy image (k-means of the class's easy images)."""
+        from scipy.cluster.vq import kmeans2, vq
+        rows = np.empty(len(self.labels), np.int64)
+        for label, members in enumerate(self.easy):
+            mine = np.flatnonzero(self.labels == label)
+            pixels = as_floats(self.images[mine]).reshape(len(mine), -1)
+            easy = np.searchsorted(mine, members)
+            centres, _ = kmeans2(pixels[easy], min(clusters, len(easy)), minit="++", seed=rng)
+            group = vq(pixels, centres)[0]
+            for number in np.unique(group):
+                here = members[group[easy] == number] if (group[easy] == number).any() else members
+                rows[mine[group == number]] = here[entropy[here].argmin()]
+        return rows
+
     def of(self, index, rng):
         """Targets (n, C, H, W) of the training images index (n,)."""
-        if self.rule == "random":
+        if hasattr(self, "drawn"):
             return as_floats(self.images[self.drawn[index]])
         if self.rule == "random-redrawn":
             return as_floats(self.images[self._draw(self.labels[index], rng)])
         return self.prototypes[self.labels[index]]
+
+    def like(self, images, labels):
+        """For other images uint8 (M, C, H, W) of these classes: the target (M, C, H, W) nearest to each, for pictures."""
+        if self.rule != "lowest-entropy" or not hasattr(self, "drawn"):
+            return self.prototypes[labels]
+        nearest = []
+        for image, label in zip(as_floats(images), labels):
+            choice = as_floats(self.images[np.unique(self.drawn[self.labels == label])])
+            nearest.append(choice[np.square(choice - image).sum(axis=(1, 2, 3)).argmin()])
+        return np.stack(nearest)
 
     def mean_ink(self):
         """Mean sum of an easy image's pixels (in 0..1): what a softmax output has to sum to."""
@@ -176,11 +209,13 @@ class Truncation:
     easy_share: float
 
 
-def find_truncation(net: Sequential, train, validation, class_names, threshold, *, easy_share, plan=Plan(2), threads=1, quiet=True):
+def find_truncation(net: Sequential, train, validation, class_names, threshold, *, easy_share, plan=Plan(2), threads=1,
+                    quiet=True):
     """Try cutting `net` after k = 1, 2, ... layers until enough validation images are easy (CBNet, section III-B).
 
-    train, validation: (images, labels). Each candidate is trained with `plan` from net's weights (copied; the output layer is new).
-    Returns the list of Truncation tried; the last is the first that reached `easy_share`, or the deepest.
+    train, validation: (images, labels). Each candidate is trained with `plan` from net's weights (copied; the output
+    layer is new). Returns the list of Truncation tried; the last is the first that reached `easy_share`, or the
+    deepest.
     """
     tried = []
     images, labels = train
@@ -190,10 +225,12 @@ def find_truncation(net: Sequential, train, validation, class_names, threshold, 
                                             "net": cut.config()})
         initialise(candidate.net, np.random.default_rng(plan.seed))
         candidate.net.params = {name: array.copy() for name, array in net[:layers].params.items()}
-        fit(ClassifierTask(candidate.net, labels), images, plan, stage=f"cut after {layers}", threads=threads, quiet=quiet)
+        fit(ClassifierTask(candidate.net, labels), images, plan, stage=f"cut after {layers}",
+            threads=threads, quiet=quiet)
         answer = candidate.explain(validation[0])
         right = answer.label == validation[1]
-        tried.append(Truncation(layers, candidate, float(right.mean()), float((leaves(answer.entropy, threshold) & right).mean())))
+        easy = leaves(answer.entropy, threshold) & right
+        tried.append(Truncation(layers, candidate, float(right.mean()), float(easy.mean())))
         if tried[-1].easy_share >= easy_share:
             break
     return tried

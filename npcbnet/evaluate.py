@@ -12,8 +12,9 @@ from npcbnet.nets import BranchyNet, CBNet
 class Latency:
     """Milliseconds of `predict` on one image.
 
-    latency_ms: mean over images of each one's median over the rounds, so that every exit counts as often as it is taken;
-    latency_p95_ms: 95th percentile of all calls; latency_first_ms: the first call, which compiles or loads compiled code.
+    latency_ms: mean over images of each one's median over the rounds, so that every exit counts as often as it is
+    taken; latency_p95_ms: 95th percentile of all calls; latency_first_ms: the first call, which compiles or loads
+    compiled code.
     """
 
     latency_ms: float
@@ -33,8 +34,8 @@ def latencies(models, images, rounds=5):
         for name, model in models.items():
             for i, image in enumerate(images):
                 times[name][turn, i] = _timed(model, image)
-    return {name: Latency(float(np.median(t, axis=0).mean()), float(np.median(t)), float(np.percentile(t, 95)), first[name])
-            for name, t in times.items()}
+    return {name: Latency(float(np.median(t, axis=0).mean()), float(np.median(t)), float(np.percentile(t, 95)),
+                          first[name]) for name, t in times.items()}
 
 
 def _timed(model, image):
@@ -47,8 +48,8 @@ def _timed(model, image):
 def rows(models, branchynet: BranchyNet, images, labels, measured):
     """One row of the report per {name: model}; measured: {name: Latency}.
 
-    Easy are the images that leave `branchynet` early, hard the others; no label takes part in that. exit_rate is the share that
-    leaves early: of BranchyNet itself, and for CBNet of the images before (exit_rate) and after conversion
+    Easy are the images that leave `branchynet` early, hard the others; no label takes part in that. exit_rate is the
+    share that leaves early: of BranchyNet itself, and for CBNet of the images before (exit_rate) and after conversion
     (exit_rate_converted), both judged by BranchyNet's branch.
     """
     early = branchynet.explain(images).exit == 1

@@ -36,7 +36,7 @@ class ExitStatistics:
 
 
 def screen(entropy, right_early, right_late, thresholds=SCREENED):
-    """ExitStatistics for each threshold. entropy (N,) at the early exit; right_early, right_late (N,) bool: is it right there?"""
+    """ExitStatistics per threshold. entropy (N,) at the early exit; right_early, right_late (N,) bool: right there?"""
     rows = []
     for threshold in thresholds:
         early = leaves(entropy, threshold)
@@ -48,7 +48,7 @@ def screen(entropy, right_early, right_late, thresholds=SCREENED):
 def calibrate(entropy, right_early, right_late, *, target_accuracy=None, exit_rate=None):
     """The threshold that validation data asks for; give one of the two targets.
 
-    target_accuracy: the largest threshold whose accuracy with exits is at least this (in 0..1), so that most images leave.
+    target_accuracy: the largest threshold whose accuracy with exits is at least this (in 0..1), so that most leave.
     exit_rate: the smallest threshold at which at least this share of the images leaves.
     entropy, right_early, right_late as in `screen`. Raises UsageError for both or neither target, or one out of reach.
     """

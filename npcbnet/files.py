@@ -28,7 +28,8 @@ def atomic_write(path, mode="wb"):
         temporary = None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(f"cannot write {path}: {reason}; free some space or choose another place with --out") from error
+        raise UsageError(f"cannot write {path}: {reason}; "
+                         "free some space or choose another place with --out") from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.remove(temporary)

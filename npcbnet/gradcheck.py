@@ -6,9 +6,10 @@ def gradcheck(layer, x, rng, directions=3, step=1e-6):
     """The largest relative error of the layer's gradients (by its input and by every parameter).
 
     layer: any Layer with parameters; they are used in float64 and put back. x (N, ...): an input.
-    With a random cotangent c, the scalar L = sum(c * forward(x)) has the directional derivative (L(x + s u) - L(x - s u)) / 2s
-    along a random unit direction u; the backward pass must give the same number, <dL/dx, u>. A right backward gives about 1e-8; kinks
-    (ReLU at 0, ties in a maximum) within `step` of a value spoil the comparison, so keep x away from them.
+    With a random cotangent c, the scalar L = sum(c * forward(x)) has the directional derivative
+    (L(x + s u) - L(x - s u)) / 2s along a random unit direction u; the backward pass must give the same number,
+    <dL/dx, u>. A right backward gives about 1e-8; kinks (ReLU at 0, ties in a maximum) within `step` of a value spoil
+    the comparison, so keep x away from them.
     """
     kept = dict(layer.params)
     x = np.asarray(x, np.float64)

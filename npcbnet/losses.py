@@ -1,7 +1,7 @@
 """Losses: each returns (loss, gradient by its first argument), both divided by `count`.
 
-`count` is the batch's number of images. It is an argument because a batch is worked on in shards of images (training.py):
-the shards' losses and gradients, each divided by the whole batch's count, add up to the batch's.
+`count` is the batch's number of images. It is an argument because a batch is worked on in shards of images
+(training.py): the shards' losses and gradients, each divided by the whole batch's count, add up to the batch's.
 """
 import numpy as np
 
@@ -33,7 +33,7 @@ def mean_squared_error(y, target, count=None):
 def l1_activity(z, coefficient, count=None):
     """coefficient * mean over images of sum |z|. z (N, D).
 
-    The activity penalty of CBNet (section III-A3), in Keras's form: the sum over the batch is divided by the batch's size.
+    The activity penalty of CBNet (section III-A3), in Keras's form: the sum over the batch divided by its size.
     """
     count = count or len(z)
     return coefficient * np.abs(z).sum(dtype=np.float64) / count, np.sign(z) * z.dtype.type(coefficient / count)

@@ -10,8 +10,9 @@ class Adam:
     """Adam (Kingma and Ba, 2015).
 
     fold_epsilon=False is their Algorithm 1: theta -= alpha * m_hat / (sqrt(v_hat) + epsilon).
-    fold_epsilon=True is the form at the end of their section 2, which Chainer and TensorFlow run: the bias corrections go into
-    the step size, alpha_t = alpha sqrt(1 - beta2^t) / (1 - beta1^t), and theta -= alpha_t * m / (sqrt(v) + epsilon).
+    fold_epsilon=True is the form at the end of their section 2, which Chainer and TensorFlow run: the bias corrections
+    go into the step size, alpha_t = alpha sqrt(1 - beta2^t) / (1 - beta1^t), and
+    theta -= alpha_t * m / (sqrt(v) + epsilon).
     """
 
     def __init__(self, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, fold_epsilon=False):
@@ -77,7 +78,7 @@ def constant(step, steps):
 
 
 def cosine(step, steps):
-    """Factor of the learning rate: from 1 down to 0 along half a cosine (Loshchilov and Hutter, 2017, eq. 5, one cycle)."""
+    """Factor of the learning rate: from 1 to 0 along half a cosine (Loshchilov and Hutter, 2017, eq. 5, one cycle)."""
     return 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(1, steps)))
 
 

@@ -1,7 +1,7 @@
 """The four stages of a run: LeNet, BranchyNet, the converters, the verdict. `python -m npcbnet.train` calls this.
 
-Everything a run leaves lies in one folder: `run.json` (its options), a checkpoint a stage while it runs, then the models
-(`lenet.npz`, `branchynet.npz`, `lightweight.npz`, `cbnet.npz`), `report.json`, `report.md` and the pictures.
+Everything a run leaves lies in one folder: `run.json` (its options), a checkpoint a stage while it runs, then the
+models (`lenet.npz`, `branchynet.npz`, `lightweight.npz`, `cbnet.npz`), `report.json`, `report.md` and the pictures.
 """
 import json
 from dataclasses import asdict, dataclass, replace
@@ -45,7 +45,8 @@ class Run:
         if options.seed < 0:
             raise UsageError(f"--seed must not be negative, not {options.seed}")
         if options.threshold not in ("auto", "paper") and not 0 <= number(options.threshold) < 1e9:
-            raise UsageError(f"--threshold is 'auto', 'paper' or an entropy in nats of at least 0, not {options.threshold!r}")
+            raise UsageError("--threshold is 'auto', 'paper' or an entropy in nats of at least 0, "
+                             f"not {options.threshold!r}")
         epochs = options.epochs or (QUICK_EPOCHS if options.quick else None)
         return cls(options.dataset, names, epochs, options.seed, options.threshold,
                    tuple(options.shape) if options.shape else None, options.quick)
@@ -70,7 +71,7 @@ def number(text):
 
 
 def latest_unfinished(folder, dataset=None):
-    """The folder below `folder` whose unfinished run is the newest (of `dataset`, if one is named). Raises UsageError."""
+    """The folder below `folder` whose unfinished run (of `dataset`, if named) is the newest. Raises UsageError."""
     found = [path for path in Path(folder).glob(f"*/{RUN_FILE}") if dataset in (None, read_run(path.parent).dataset)]
     unfinished = [path for path in found if not (path.parent / "report.json").exists()
                   or list(path.parent.glob("checkpoint-*.npz"))]
@@ -149,12 +150,12 @@ class Stages:
     def choose_threshold(self, net, wanted):
         """Nats: "paper" (or 0.05 for a data set that the paper does not have), a number, or "auto".
 
-        auto: the largest threshold at which the validation images are classified as well as by the trunk alone, so that as many
-        as possible leave early and none of it costs accuracy.
+        auto: the largest threshold at which the validation images are classified as well as by the trunk alone, so
+        that as many as possible leave early and none of it costs accuracy.
         """
         held = self.dataset.validation
         if wanted == "paper":
-            return PAPER_THRESHOLDS.get(self.dataset.name, 0.05)
+            return PAPER_THRESHOLDS.get(recipes.family(self.dataset), 0.05)
         if wanted != "auto":
             return float(wanted)
         early, late = net.both_exits(held.images)
@@ -163,15 +164,16 @@ class Stages:
         return calibrate(entropy, right_early, right_late, target_accuracy=right_late.mean())
 
     def converter(self, name, branchynet, light):
-        """Stage 3, once for each recipe: easy and hard, targets, the converter, fine-tuning. Returns CBNet and its Targets."""
+        """Stage 3, once a recipe: easy and hard, targets, the converter, fine-tuning. Returns CBNet and its Targets."""
         data, train = self.dataset, self.dataset.train
         chosen, stage = recipes.recipe(name, data), f"converter-{name}"
         threshold = self.choose_threshold(branchynet, "paper") if chosen.paper_threshold else branchynet.threshold
         split = conversion.easy_and_hard(branchynet, train.images, train.labels, threshold)
-        targets = conversion.Targets(chosen.target, train.images, train.labels, split, data.classes, self._rng(stage))
+        targets = conversion.Targets(chosen.target, train.images, train.labels, split, data.classes,
+                                     self._rng(stage), chosen.clusters)
         for label in targets.without:
-            self._note(f"{name}: no image of class {data.class_names[label]!r} leaves early, so its target is the image that "
-                       "came nearest to it")
+            self._note(f"{name}: no image of class {data.class_names[label]!r} leaves early, "
+                       "so its target is the image that came nearest to it")
         for label in conversion.misread(light, targets.prototypes):
             self._note(f"{name}: the lightweight DNN misreads the prototype of class {data.class_names[label]!r}")
         if chosen.form.output == "softmax":
@@ -199,7 +201,7 @@ class Stages:
         train, held, stage = self.dataset.train, self.dataset.validation, f"fine-tune-{chosen.name}"
         tuned, self.histories[stage], kept = conversion.fine_tune(
             light, converter, train.images, train.labels, (held.images, held.labels),
-            recipes.fine_tune_plan(chosen, self.run.seed), **self._options(stage))
+            recipes.fine_tune_plan(chosen, self.dataset, self.run.seed), **self._options(stage))
         self._note(f"{chosen.name}: lightweight DNN fine-tuned on converted images: {'kept' if kept else 'not kept'}")
         return tuned
 
@@ -231,7 +233,7 @@ def train(run, dataset, out, *, threads=1, quiet=False):
 
 
 def verdict(stages, models, targets, threads):
-    """Stage 4: test the models, save them, write report and pictures. The only place where test images are looked at."""
+    """Stage 4: test the models, save them, write report and pictures. Only here are test images looked at."""
     run, data, out = stages.run, stages.dataset, stages.out
     test, branchynet = data.test, models["branchynet"]
     sample = test.images[np.linspace(0, len(test) - 1, min(len(test), 50 if run.quick else 200)).astype(int)]
@@ -240,8 +242,9 @@ def verdict(stages, models, targets, threads):
         if row["model"] in targets:
             row["recipe"] = recipe_of(run, row["model"])
         model = models[row["model"]]
-        model.record = {"command": run.command(), "dataset": data.title, "seed": run.seed, "test_accuracy": row["accuracy"],
-                        "validation": len(data.validation), "recipe": row.get("recipe"), "npcbnet": __version__}
+        model.record = {"command": run.command(), "dataset": data.title, "seed": run.seed,
+                        "test_accuracy": row["accuracy"], "validation": len(data.validation),
+                        "recipe": row.get("recipe"), "npcbnet": __version__}
         modelfile.save(model, out / f"{row['model']}.npz")
     facts = {"dataset": data.title, "command": run.command(), "seed": run.seed, "recipes": list(run.recipes),
              "threshold": branchynet.threshold, "threads": threads, "machine": machine.describe(),
@@ -272,5 +275,5 @@ def draw(stages, models, targets):
             titles = [f"{data.class_names[true]}: read as {data.class_names[label]}"
                       for true, label in zip(data.test.labels[hard], read)]
             paths.append(pictures.conversion_strips(out / f"strips-{key}.png", data.test.images[hard], converted[hard],
-                                                    chosen.prototypes[data.test.labels[hard]], titles))
+                                                    chosen.like(data.test.images[hard], data.test.labels[hard]), titles))
     return paths

@@ -1,4 +1,4 @@
-"""How long still? A bar with rate and ETA in a terminal, a plain line an epoch anywhere else. Always on standard error."""
+"""How long still? A bar with rate and ETA in a terminal, elsewhere a plain line an epoch. Always on standard error."""
 import sys
 import time
 

@@ -19,14 +19,17 @@ def parser():
     from npcbnet.recipes import RECIPES
     p = argparse.ArgumentParser(prog="python -m npcbnet.train", description=__doc__, epilog=EXAMPLE,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("dataset", nargs="?", help="mnist, fmnist, kmnist, digits, or a path (.npz, IDX folder, folder of class folders)")
+    p.add_argument("dataset", nargs="?",
+                   help="mnist, fmnist, kmnist, digits, or a path (.npz, IDX folder, folder of class folders)")
     p.add_argument("--recipe", nargs="+", default=["fast"], choices=[*RECIPES, "all"], metavar="NAME",
                    help=f"converters to train: {', '.join(RECIPES)}, or all (default: fast)")
     p.add_argument("--epochs", type=int, help="epochs of every stage (default: chosen by the size of the data set)")
     p.add_argument("--seed", type=int, default=0, help="seed of all random numbers in training (default: 0)")
-    p.add_argument("--threshold", default="auto", help="BranchyNet's exit threshold: nats, 'paper', or 'auto' by validation (default)")
+    p.add_argument("--threshold", default="auto",
+                   help="BranchyNet's exit threshold: nats, 'paper', or 'auto' by validation (default)")
     p.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="bring all images to this shape")
-    p.add_argument("--threads", type=int, help="threads (default: one a core, at most 4); the result does not depend on it")
+    p.add_argument("--threads", type=int,
+                   help="threads (default: one a core, at most 4); the result does not depend on it")
     p.add_argument("--out", type=Path, help="folder for models, report and pictures (default: runs/DATASET)")
     p.add_argument("--resume", action="store_true", help="continue the run in --out, with that run's own options")
     p.add_argument("--quick", action="store_true", help="a few epochs: about a minute")
@@ -65,8 +68,8 @@ def main(arguments=None):
         if not options.json:
             print(f"models, report.md and pictures are in {folder[0]}")
 
-    return run_command(go, lambda: f"continue with: python -m npcbnet.train --resume --out {folder[0]}" if folder[0] else
-                       "nothing was begun")
+    return run_command(go, lambda: f"continue with: python -m npcbnet.train --resume --out {folder[0]}"
+                       if folder[0] else "nothing was begun")
 
 
 if __name__ == "__main__":

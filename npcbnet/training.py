@@ -1,8 +1,9 @@
 """Training: one loop for every net of the project.
 
 A batch is cut into shards of SHARD images. Each shard goes forward and backward on its own, on as many threads as there
-are, and the shards' gradients are added in their order. The result is therefore the same bits on one thread or on four. Random
-numbers come from (seed, stage, epoch), so a run that was stopped continues from its last checkpoint to the same bits, too.
+are, and the shards' gradients are added in their order. The result is therefore the same bits on one thread or on four.
+Random numbers come from (seed, stage, epoch), so a run that was stopped continues from its last checkpoint to the same
+bits, too.
 """
 import json
 import os
@@ -54,12 +55,13 @@ class ClassifierTask:
         return self.net.params
 
     def gradients(self, x, index, count, rng):
-        """Loss and gradients of a shard: x (n, C, H, W), index (n,) its rows in the training set, count of the batch."""
+        """A shard's loss and gradients: x (n, C, H, W), index (n,) its rows in the training set, count of the batch."""
         z, backward = self.net.forward(x, True, rng)
         loss, dz = cross_entropy(z, self.labels[index], count)
         if self.teacher is not None:
             soft, dsoft = distillation(z, self.teacher[index], self.temperature, count)
-            loss, dz = self.hard * loss + (1 - self.hard) * soft, self.hard * dz + (1 - self.hard) * dsoft.astype(dz.dtype)
+            loss = self.hard * loss + (1 - self.hard) * soft
+            dz = self.hard * dz + (1 - self.hard) * dsoft.astype(dz.dtype)
         return loss, backward(dz, need_dx=False)[1]
 
 
@@ -101,8 +103,9 @@ def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None,
     """Train task.params in place and return the history, a list of {"epoch", "loss", **validate()} per epoch.
 
     images (N, C, H, W) uint8; `task` knows the targets by row number. validate: a function of no arguments that gives
-    {name: number} after each epoch. checkpoint: a path; written after each epoch, and where it exists training continues from it.
-    Raises TrainingError when the loss is no longer finite (the last checkpoint is kept) or the checkpoint is of another run.
+    {name: number} after each epoch. checkpoint: a path; written after each epoch, and where it exists training
+    continues from it. Raises TrainingError when the loss is no longer finite (the last checkpoint is kept) or the
+    checkpoint is of another run.
     """
     optimiser, history, identity = Adam(plan.learning_rate), [], identify(task, images, plan, stage)
     if checkpoint is not None and Path(checkpoint).exists():
@@ -186,7 +189,7 @@ def save_checkpoint(path, task, optimiser, identity, history):
 
 
 def restore(path, task, optimiser, identity):
-    """Put a checkpoint's state into task and optimiser; returns its history. Raises TrainingError if it does not fit."""
+    """Put a checkpoint's state into task and optimiser; returns its history. TrainingError if it does not fit."""
     try:
         with np.load(path, allow_pickle=False) as file:
             manifest = json.loads(str(file["manifest"]))

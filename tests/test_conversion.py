@@ -114,7 +114,7 @@ def test_conversion_makes_hard_images_easier(form, options, scene):
 
 
 class ThroughTask(Layer):
-    """A ConverterTask's loss as a layer of the converter's parameters, so that gradcheck can judge all its terms at once."""
+    """A ConverterTask's loss as a layer of the converter's parameters, for gradcheck to judge all its terms at once."""
 
     def __init__(self, task, labels):
         super().__init__()
@@ -129,14 +129,16 @@ class ThroughTask(Layer):
 
 
 @pytest.mark.parametrize("form", [
-    ConverterConfig((12, 4), ("relu", "linear"), output="softmax", total=30.0), ConverterConfig((12,), ("relu",), output="sigmoid"),
+    ConverterConfig((12, 4), ("relu", "linear"), output="softmax", total=30.0),
+    ConverterConfig((12,), ("relu",), output="sigmoid"),
     ConverterConfig((12, 4), ("relu", "linear"), halve_input=True, halve_output=True),
     ConverterConfig((12, 4), ("relu", "linear"), residual=True)])
 def test_the_converters_gradient_is_that_of_its_loss(form, scene, monkeypatch):
     net, images, labels, split = scene
     rng = np.random.default_rng(3)
     light = lightweight(net)
-    task = ConverterTask(Converter(form, (1, 28, 28)).initialise(rng), Targets("mean", images, labels, split, 10, rng), light,
+    task = ConverterTask(Converter(form, (1, 28, 28)).initialise(rng),
+                         Targets("mean", images, labels, split, 10, rng), light,
                          l1=1e-3, ce=0.0 if form.output == "softmax" else 0.3)
     kept = dict(light.net.params)
     light.net.params = {name: array.astype(np.float64) for name, array in kept.items()}
@@ -162,10 +164,12 @@ def test_fine_tuning_is_kept_only_if_validation_improves(scene):
     converter = Converter(ConverterConfig((16,), ("relu",), residual=True), (1, 28, 28)).initialise(rng)
     held = images[:200], labels[:200]
     before = {name: array.copy() for name, array in light.params.items()}
-    good, history, kept = conversion.fine_tune(light, converter, images, labels, held, Plan(2, 64, 3e-3), stage="test", quiet=True)
+    good, history, kept = conversion.fine_tune(light, converter, images, labels, held, Plan(2, 64, 3e-3),
+                                               stage="test", quiet=True)
     right = (light.predict(converter.convert(held[0])) == held[1]).mean()
     assert kept == (history[-1]["accuracy"] > right) and (good is not light) == kept
-    bad, _, kept = conversion.fine_tune(light, converter, images, (labels + 1) % 10, held, Plan(2, 64, 3e-3), stage="test", quiet=True)
+    bad, _, kept = conversion.fine_tune(light, converter, images, (labels + 1) % 10, held, Plan(2, 64, 3e-3),
+                                        stage="test", quiet=True)
     assert not kept and bad is light
     assert all(np.array_equal(before[name], array) for name, array in light.params.items())
 

@@ -26,7 +26,8 @@ def some_images(rng, count=COUNT, shape=MNIST):
 
 def all_models(rng, shape=MNIST, names=NAMES):
     net = branchynet_lenet(shape, names, rng, threshold=1.0)
-    return [lenet(shape, names, rng), net, lightweight(net), CBNet(Converter(FAST, shape).initialise(rng), lightweight(net))]
+    return [lenet(shape, names, rng), net, lightweight(net),
+            CBNet(Converter(FAST, shape).initialise(rng), lightweight(net))]
 
 
 def test_sizes_are_those_of_the_authors_code(rng):
@@ -181,7 +182,8 @@ def test_explain_of_a_cbnet_shows_the_converted_images(rng):
 
 
 @pytest.mark.parametrize("form", [
-    FAST, ConverterConfig((16,), ("relu",), output="softmax", total=50.0), ConverterConfig((16,), ("relu",), output="sigmoid"),
+    FAST, ConverterConfig((16,), ("relu",), output="softmax", total=50.0),
+    ConverterConfig((16,), ("relu",), output="sigmoid"),
     ConverterConfig((32, 8), ("relu", "linear"), True, True, "linear", residual=True)])
 def test_every_form_of_converter_makes_pictures(form, rng):
     shape = (3, 8, 12)
@@ -201,8 +203,9 @@ def test_a_residual_converter_that_adds_nothing_changes_nothing(rng):
     np.testing.assert_allclose(converter.convert(images), images / 255, atol=1e-6)
 
 
-@pytest.mark.parametrize("changes, words", [({"hidden": ()}, "activation"), ({"activations": ("tanh",)}, "relu"),
-                                            ({"output": "exp"}, "linear"), ({"residual": True, "output": "sigmoid"}, "residual")])
+@pytest.mark.parametrize("changes, words", [
+    ({"hidden": ()}, "activation"), ({"activations": ("tanh",)}, "relu"), ({"output": "exp"}, "linear"),
+    ({"residual": True, "output": "sigmoid"}, "residual")])
 def test_converter_configurations_that_make_no_sense(changes, words):
     with pytest.raises(ShapeError, match=words):
         ConverterConfig(**{"hidden": (4,), "activations": ("relu",), **changes})

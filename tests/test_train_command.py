@@ -45,7 +45,8 @@ def model_bytes(out):
 def whole(small, tmp_path_factory):
     """One run of two recipes from start to end."""
     out = tmp_path_factory.mktemp("whole")
-    done = command(small, "--recipe", "fast", "paper", "--epochs", EPOCHS, "--seed", 5, "--threshold", 1.0, "--out", out)
+    done = command(small, "--recipe", "fast", "paper", "--epochs", EPOCHS, "--seed", 5, "--threshold", 1.0,
+                   "--out", out)
     assert done.returncode == 0, done.stderr
     return out, done
 
@@ -56,7 +57,8 @@ def test_a_run_leaves_models_report_and_pictures(whole):
     rows = {row["model"]: row for row in report["rows"]}
     assert tuple(rows) == (*MODELS, "cbnet-paper")
     for row in rows.values():
-        assert 0 <= row["accuracy"] <= 1 and row["macs"] > 0 and row["bytes"] == 4 * row["parameters"] and row["latency_ms"] > 0
+        assert 0 <= row["accuracy"] <= 1 and row["macs"] > 0 and row["latency_ms"] > 0
+        assert row["bytes"] == 4 * row["parameters"]
     assert 0 <= rows["branchynet"]["exit_rate"] <= 1 and rows["cbnet"]["exit_rate_converted"] is not None
     assert rows["lenet"]["exit_rate"] is None
     assert rows["lightweight"]["macs"] < rows["branchynet"]["macs"]
@@ -93,7 +95,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(whole, small
 
 
 def stopped(words, out, when, how):
-    """Start the command, send the signal `how` once standard error shows `when`; returns (exit status, what it said)."""
+    """Start the command, send signal `how` once standard error shows `when`; returns (exit status, what it said)."""
     process = subprocess.Popen([sys.executable, "-m", "npcbnet.train", *map(str, words), "--out", str(out)], cwd=ROOT,
                                stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     said = ""
@@ -173,7 +175,8 @@ def test_an_easy_set_is_learnt(tmp_path):
 
 @pytest.mark.parametrize("shape", [("1", "9", "13"), ("3", "16", "16")])
 def test_any_shape_trains(shape, small, tmp_path):
-    done = command(small, "--shape", *shape, "--epochs", 1, "--threshold", 2.0, "--recipe", "all", "--out", tmp_path / "run")
+    done = command(small, "--shape", *shape, "--epochs", 1, "--threshold", 2.0, "--recipe", "all",
+                   "--out", tmp_path / "run")
     if done.returncode == 2:  # after one epoch a class may not be recognised at all; then that is what it must say
         assert "recognises no image of class" in done.stderr
     else:

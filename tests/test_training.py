@@ -1,4 +1,4 @@
-"""The training loop: same bits on any number of threads and after a stop, and a clear end when the loss is no number."""
+"""The training loop: same bits on any number of threads and after a stop, a clear end when the loss is no number."""
 import numpy as np
 import pytest
 
@@ -31,7 +31,8 @@ def trained(threads=1, epochs=3, checkpoint=None, plan=None, dropout=0.3):
     images, labels = blobs(300, np.random.default_rng(1))
     net = small_net(dropout=dropout)
     plan = plan or Plan(epochs, batch=150, decay=1, shift=1, flip=True, seed=3)
-    history = fit(ClassifierTask(net, labels), images, plan, stage="test", threads=threads, checkpoint=checkpoint, quiet=True)
+    history = fit(ClassifierTask(net, labels), images, plan, stage="test", threads=threads,
+                  checkpoint=checkpoint, quiet=True)
     return net, history
 
 
@@ -120,7 +121,7 @@ def test_shards_add_up_to_the_batch():
 
 
 class JointNet(Layer):
-    """BranchyNet as one layer with two outputs side by side, so that gradcheck can judge the sum in the stem's backward."""
+    """BranchyNet as one layer with two outputs side by side, for gradcheck to judge the sum in the stem's backward."""
 
     def __init__(self, net):
         super().__init__()
@@ -143,7 +144,8 @@ class JointNet(Layer):
 
 def test_the_stem_receives_the_sum_of_both_heads():
     net = branchynet_lenet(SHAPE, NAMES, np.random.default_rng(0))
-    assert gradcheck(JointNet(net), np.random.default_rng(1).standard_normal((3, *SHAPE)), np.random.default_rng(2)) < 1e-6
+    x = np.random.default_rng(1).standard_normal((3, *SHAPE))
+    assert gradcheck(JointNet(net), x, np.random.default_rng(2)) < 1e-6
 
 
 def test_joint_gradients_are_the_sum_of_both_losses():

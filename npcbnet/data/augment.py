@@ -3,7 +3,7 @@ import numpy as np
 
 
 def shifted(images, pixels, rng):
-    """Each image moved by its own -pixels..pixels in x and in y, the border filled with 0. images (N, C, H, W) -> same."""
+    """Each image moved by its own -pixels..pixels in x and y, the border filled with 0. images (N, C, H, W) -> same."""
     if pixels == 0 or not len(images):
         return images
     count, _, height, width = images.shape

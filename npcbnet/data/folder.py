@@ -87,6 +87,14 @@ def _image_files(folder):
     return files
 
 
+def read_image(path, shape):
+    """One image file as uint8 (1, C, H, W), brought to `shape` (C, H, W). Raises DataError."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no image file {path}")
+    return convert.to_shape(_read_image(path), shape, str(path))
+
+
 def _read_image(path):
     """The image file as uint8 (1, C, H, W), C 1 or 3: palette applied, transparency laid over white, 16 bits made 8."""
     from PIL import Image

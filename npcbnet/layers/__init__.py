@@ -15,8 +15,8 @@ from npcbnet.layers.sigmoid import Sigmoid
 from npcbnet.layers.softmax import Softmax
 from npcbnet.layers.upsample2d import Upsample2d
 
-__all__ = ["AvgPool2d", "Clip", "Conv2d", "Dense", "Dropout", "Flatten", "LAYERS", "Layer", "MaxPool2d", "ReLU", "Reshape",
-           "Sequential", "Sigmoid", "Softmax", "Upsample2d", "from_config", "initialise"]
+__all__ = ["AvgPool2d", "Clip", "Conv2d", "Dense", "Dropout", "Flatten", "LAYERS", "Layer", "MaxPool2d", "ReLU",
+           "Reshape", "Sequential", "Sigmoid", "Softmax", "Upsample2d", "from_config", "initialise"]
 
 LAYERS = {layer.name: layer for layer in
           (AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape, Sigmoid, Softmax, Upsample2d)}
@@ -35,5 +35,6 @@ def from_config(config):
     layer = LAYERS[name]
     fields = {key: value for key, value in config.items() if key != "layer"}
     if sorted(fields) != sorted(layer.fields):
-        raise ModelFileError(f"layer {layer.name!r} has the fields {list(layer.fields)}, the file gives {sorted(fields)!r:.200}")
+        raise ModelFileError(f"layer {layer.name!r} has the fields {list(layer.fields)}, "
+                             f"the file gives {sorted(fields)!r:.200}")
     return layer(**fields)

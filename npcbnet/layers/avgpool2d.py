@@ -6,7 +6,7 @@ from npcbnet.layers.maxpool2d import pooled_side
 
 
 class AvgPool2d(Layer):
-    """x (N, C, H, W) -> y (N, C, P, Q). count_pad: padding counts as pixels of 0 in the mean (what ceil mode adds never does)."""
+    """x (N, C, H, W) -> y (N, C, P, Q). count_pad: padding counts as pixels of 0 (what ceil mode adds never does)."""
 
     name = "avgpool2d"
     fields = ("kernel", "stride", "pad", "ceil_mode", "count_pad")
@@ -16,7 +16,8 @@ class AvgPool2d(Layer):
         stride = kernel if stride is None else stride
         positive("AvgPool2d", kernel=kernel, stride=stride, pad=pad)
         self.kernel, self.stride, self.pad = int(kernel), int(stride), int(pad)
-        self.ceil_mode, self.count_pad = flag("AvgPool2d", "ceil_mode", ceil_mode), flag("AvgPool2d", "count_pad", count_pad)
+        self.ceil_mode = flag("AvgPool2d", "ceil_mode", ceil_mode)
+        self.count_pad = flag("AvgPool2d", "count_pad", count_pad)
         if 2 * self.pad > self.kernel:
             raise ShapeError(f"AvgPool2d: pad must be at most half the kernel, not {pad} for a kernel of {kernel}")
 

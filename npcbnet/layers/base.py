@@ -1,8 +1,8 @@
 """What every layer is, and where the images lie in memory.
 
-A layer's arrays are (N, C, H, W) or (N, D) to everyone who reads or calls it. In memory the images are last: `(C, H, W, N)`,
-so that the inner loop of every kernel runs over neighbouring floats. A layer takes any array, brings it into that order
-(no copy when it already is), and returns a view that reads (N, ...) again.
+A layer's arrays are (N, C, H, W) or (N, D) to everyone who reads or calls it. In memory the images are last:
+`(C, H, W, N)`, so that the inner loop of every kernel runs over neighbouring floats. A layer takes any array, brings it
+into that order (no copy when it already is), and returns a view that reads (N, ...) again.
 """
 import numpy as np
 
@@ -69,7 +69,7 @@ def images_first(x):
 
 
 def aligned_empty(shape, dtype):
-    """An uninitialised array that starts on a cache line: vector loads then never straddle two of them (+20 % speed)."""
+    """An uninitialised array that starts on a cache line: vector loads then never straddle two (+20 % speed)."""
     dtype = np.dtype(dtype)
     size = dtype.itemsize
     for side in shape:
@@ -91,7 +91,8 @@ def positive(name, **values):
 
 def real(name, field, value):
     """The value as a float. Raises ShapeError unless it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not abs(value) < 1e300:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not abs(value) < 1e300:
         raise ShapeError(f"{name}: {field} must be a number, not {value!r:.60}")
     return float(value)
 

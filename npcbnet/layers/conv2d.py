@@ -27,7 +27,8 @@ class Conv2d(Layer):
         return self.in_channels * self.kernel ** 2, self.out_channels * self.kernel ** 2
 
     def output_shape(self, shape):
-        expect(len(shape) == 3 and shape[0] == self.in_channels and min(shape) > 0, self, shape, f"({self.in_channels}, H, W) images")
+        expect(len(shape) == 3 and shape[0] == self.in_channels and min(shape) > 0, self, shape,
+               f"({self.in_channels}, H, W) images")
         sides = [(side + 2 * self.pad - self.kernel) // self.stride + 1 for side in shape[1:]]
         expect(min(sides) >= 1, self, shape, f"images whose sides are at least {self.kernel - 2 * self.pad} pixels")
         return (self.out_channels, *sides)
@@ -55,7 +56,7 @@ class Conv2d(Layer):
         return images_first(y), backward
 
     def _input_gradient(self, weight, dy, shape):
-        """dx (C, H, W, N): the convolution of dy (F, P, Q, N) with the kernel turned by 180 degrees, channels exchanged.
+        """dx (C, H, W, N): dy (F, P, Q, N) convolved with the kernel turned by 180 degrees, channels exchanged.
 
         With a stride, dy is first spread out, zeros between, to what stride 1 would have given.
         """

@@ -6,7 +6,7 @@ from npcbnet.layers.base import Layer, real
 
 
 class Dropout(Layer):
-    """Any shape (N, ...). In training each value is 0 with probability `rate`, else divided by 1 - rate; else identity."""
+    """Any shape (N, ...). In training each value is 0 with chance `rate`, else divided by 1 - rate; else identity."""
 
     name = "dropout"
     fields = ("rate",)
@@ -21,6 +21,7 @@ class Dropout(Layer):
         if not train:
             return x, None
         if rng is None:
-            raise ShapeError("Dropout draws random numbers in training: pass rng=numpy.random.default_rng(seed) to forward")
+            raise ShapeError("Dropout draws random numbers in training: "
+                             "pass rng=numpy.random.default_rng(seed) to forward")
         kept = (rng.random(x.shape, np.float32) >= self.rate) * x.dtype.type(1 / (1 - self.rate))
         return x * kept, lambda dy, need_dx=True: (dy * kept, {})

@@ -25,7 +25,7 @@ SCHEMES = {"lecun_normal": lecun_normal, "xavier_uniform": xavier_uniform, "he_n
 
 
 def initialise(layer: Layer, rng: np.random.Generator, scheme="lecun_normal", dtype=np.float32):
-    """Give a layer, or each layer of a Sequential, fresh parameters; weights by `scheme`, biases 0. Returns the layer."""
+    """Give a layer, or each in a Sequential, fresh parameters; weights by `scheme`, biases 0. Returns the layer."""
     if scheme not in SCHEMES:
         raise UsageError(f"unknown initialiser {scheme!r}; choose one of {', '.join(SCHEMES)}")
     if isinstance(layer, Sequential):

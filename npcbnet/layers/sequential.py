@@ -41,7 +41,8 @@ class Sequential(Layer):
         return [layer.config() for layer in self.layers]
 
     def param_shapes(self):
-        return {f"{i}.{name}": shape for i, layer in enumerate(self.layers) for name, shape in layer.param_shapes().items()}
+        return {f"{i}.{name}": shape for i, layer in enumerate(self.layers)
+                for name, shape in layer.param_shapes().items()}
 
     def shapes(self, shape):
         """The shape of one image before the first layer and after each: a list of len(self) + 1 tuples."""

@@ -8,8 +8,8 @@ from npcbnet.layers.base import Layer, expect, images_first, images_last, real
 class Softmax(Layer):
     """x (N, D) -> y (N, D) = total * exp(x) / sum exp(x); every image's outputs sum to `total`.
 
-    The papers' converting autoencoder ends in a softmax (CBNet, Table I). Read literally its 784 outputs sum to 1 and no
-    picture has that sum; with `total` the mean ink of an easy image it works (facts: the K * softmax reading).
+    The papers' converting autoencoder ends in a softmax (CBNet, Table I). Read literally its 784 outputs sum to 1 and
+    no picture has that sum; with `total` the mean ink of an easy image it works (facts: the K * softmax reading).
     """
 
     name = "softmax"
@@ -27,7 +27,7 @@ class Softmax(Layer):
 
     def forward(self, x, train=False, rng=None):
         self.output_shape(x.shape[1:])
-        # exp(-80) is 2e-35: far below any effect, still no denormal number, which some processors are 100 times slower on
+        # exp(-80) is 2e-35: far below any effect, still no denormal number (100 times slower on some processors)
         x = images_last(x)
         share = np.exp(np.maximum(x - x.max(axis=0), -80))
         # A running sum, because its order, and so its bits, are the same for one image and for many.

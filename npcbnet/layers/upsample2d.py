@@ -5,7 +5,7 @@ from npcbnet.layers.base import Layer, expect, images_first, images_last
 
 
 def _double(x, axis):
-    """Every pixel becomes two, at a quarter pixel to each side: 3/4 of itself + 1/4 of the neighbour there (edges repeat)."""
+    """Every pixel becomes two, a quarter pixel to each side: 3/4 of itself + 1/4 of its neighbour (edges repeat)."""
     first, last = np.take(x, [0], axis), np.take(x, [-1], axis)
     size = x.shape[axis]
     inner = [slice(None)] * x.ndim

@@ -6,7 +6,7 @@ from npcbnet.nets.converter import TABLE_I, Converter, ConverterConfig
 from npcbnet.nets.lenet import lenet
 from npcbnet.nets.model import Explanation, Model
 
-__all__ = ["BranchyNet", "CBNet", "Classifier", "Converter", "ConverterConfig", "Explanation", "KINDS", "Model", "TABLE_I",
-           "branchynet_lenet", "lenet", "lightweight", "truncate"]
+__all__ = ["BranchyNet", "CBNet", "Classifier", "Converter", "ConverterConfig", "Explanation", "KINDS", "Model",
+           "TABLE_I", "branchynet_lenet", "lenet", "lightweight", "truncate"]
 
 KINDS = {model.kind: model for model in (BranchyNet, CBNet, Classifier)}

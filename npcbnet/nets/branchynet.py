@@ -29,8 +29,8 @@ class BranchyNet(Model):
 
     def config(self):
         """JSON values that from_config rebuilds the net from."""
-        return {"input_shape": list(self.input_shape), "class_names": list(self.class_names), "threshold": self.threshold,
-                **{part: getattr(self, part).config() for part in self.parts}}
+        return {"input_shape": list(self.input_shape), "class_names": list(self.class_names),
+                "threshold": self.threshold, **{part: getattr(self, part).config() for part in self.parts}}
 
     @classmethod
     def from_config(cls, config):

@@ -18,7 +18,8 @@ class CBNet(Model):
     def __init__(self, converter: Converter, classifier: Classifier):
         super().__init__(classifier.input_shape, classifier.class_names)
         if converter.input_shape != classifier.input_shape:
-            raise ShapeError(f"the converter makes {converter.input_shape} images, the classifier takes {classifier.input_shape}")
+            raise ShapeError(f"the converter makes {converter.input_shape} images, "
+                             f"the classifier takes {classifier.input_shape}")
         self.converter, self.classifier = converter, classifier
         self.encoder, self.decoder, self.net = converter.encoder, converter.decoder, classifier.net
 

@@ -44,7 +44,8 @@ def truncate(net: Sequential, layers, input_shape, classes):
     Raises ShapeError unless 1 <= layers < len(net).
     """
     if not 1 <= layers < len(net):
-        raise ShapeError(f"a network of {len(net)} layers can be cut after layer 1 to {len(net) - 1}, not after {layers}")
+        raise ShapeError(f"a network of {len(net)} layers can be cut after layer 1 to {len(net) - 1}, "
+                         f"not after {layers}")
     head = net[:layers]
     shape = head.output_shape(input_shape)
     if len(shape) == 3:

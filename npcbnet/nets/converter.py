@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers import AvgPool2d, Dense, Flatten, ReLU, Reshape, Sequential, Sigmoid, Softmax, Upsample2d, initialise
+from npcbnet.layers import (AvgPool2d, Dense, Flatten, ReLU, Reshape, Sequential, Sigmoid, Softmax, Upsample2d,
+                            initialise)
 from npcbnet.nets.images import as_images
 from npcbnet.nets.model import chunks
 
@@ -18,7 +19,8 @@ class ConverterConfig:
     hidden, activations: sizes of the hidden layers and "relu" or "linear" for each; the last of them is the code.
     halve_input: 2x2 means of the image go in. halve_output: a picture of half the sides comes out, enlarged bilinearly.
     output: "softmax" (Table I; its values sum to `total`, and the picture is divided by its brightest pixel),
-    "linear" (clipped to 0..1) or "sigmoid". residual: the output is added to the image; a nudge, not the paper's conversion.
+    "linear" (clipped to 0..1) or "sigmoid". residual: the output is added to the image; a nudge, not the paper's
+    conversion.
     """
 
     hidden: tuple
@@ -33,7 +35,8 @@ class ConverterConfig:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "activations", tuple(self.activations))
         if not self.hidden or len(self.hidden) != len(self.activations):
-            raise ShapeError(f"a converter needs one activation for each hidden layer, not {self.hidden} and {self.activations}")
+            raise ShapeError("a converter needs one activation for each hidden layer, "
+                             f"not {self.hidden} and {self.activations}")
         if not set(self.activations) <= {"relu", "linear"}:
             raise ShapeError(f"a converter's activations are 'relu' or 'linear', not {self.activations}")
         if self.output not in OUTPUTS:
@@ -70,7 +73,7 @@ class Converter:
         self.decoder = Sequential(decoder + ([Upsample2d()] if config.halve_output else []))
 
     def initialise(self, rng):
-        """Fresh weights, Xavier uniform (Keras's default, in which the paper's autoencoder was written). Returns self."""
+        """Fresh weights, Xavier uniform (the default of Keras, in which the paper's was written). Returns self."""
         for part in self.parts:
             initialise(getattr(self, part), rng, "xavier_uniform")
         return self

@@ -9,8 +9,8 @@ PIXEL = np.float32(1 / 255)  # uint8 -> 0..1
 def as_images(images, input_shape):
     """images -> (N, C, H, W) uint8 or float32, checked. input_shape (C, H, W) is the model's.
 
-    Takes uint8, or float in 0..1, shaped (N, C, H, W); (H, W) for one image of a one-channel model; three-dimensional arrays are
-    (N, H, W) for a one-channel model and (C, H, W) for a colour model. Raises ShapeError with the remedy.
+    Takes uint8, or float in 0..1, shaped (N, C, H, W); (H, W) for one image of a one-channel model; three-dimensional
+    arrays are (N, H, W) for a one-channel model and (C, H, W) for a colour model. Raises ShapeError with the remedy.
     """
     try:
         images = np.asarray(images)
@@ -24,12 +24,13 @@ def as_images(images, input_shape):
     elif images.ndim == 3:
         images = images[:, None] if channels == 1 else images[None]
     if images.ndim != 4 or images.shape[1:] != tuple(input_shape):
-        raise ShapeError(f"images of shape {shape} do not fit this model, which takes {wanted} (channels x rows x columns) "
-                         "images: resize or transpose them first")
+        raise ShapeError(f"images of shape {shape} do not fit this model, which takes {wanted} "
+                         "(channels x rows x columns) images: resize or transpose them first")
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
-        raise ShapeError(f"images are {images.dtype}; use uint8 in 0..255 or float in 0..1, e.g. images.astype('uint8')")
+        raise ShapeError(f"images are {images.dtype}; use uint8 in 0..255 or float in 0..1, "
+                         "e.g. images.astype('uint8')")
     if images.size and not (images.min() >= 0 and images.max() <= 1):
         what = "NaN" if np.isnan(images).any() else f"values from {images.min():g} to {images.max():g}"
         raise ShapeError(f"float images hold {what}; they must lie in 0..1 (divide by 255, or pass uint8)")

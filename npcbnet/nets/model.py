@@ -1,4 +1,4 @@
-"""What every trained model offers: predict, predict_proba, explain, its cost, and a configuration to rebuild it from."""
+"""What every trained model offers: predict, predict_proba, explain, its cost, a configuration to rebuild it from."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,9 @@ CHUNK = 64 if COMPILED else 1
 class Explanation:
     """What a model thought of N images.
 
-    label (N,) int64; confidence (N,), the label's probability; entropy (N,) in nats, at the exit taken; exit (N,) int64, 1 is the
-    first; converted (N, C, H, W) float32 in 0..1, what the classifier saw in the images' place (None without a converter).
+    label (N,) int64; confidence (N,), the label's probability; entropy (N,) in nats, at the exit taken; exit (N,)
+    int64, 1 is the first; converted (N, C, H, W) float32 in 0..1, what the classifier saw in the images' place (None
+    without a converter).
     """
 
     label: np.ndarray
@@ -81,7 +82,7 @@ class Model:
         return self._run(as_images(images, self.input_shape))[0]
 
     def explain(self, images):
-        """An Explanation of the images: label, confidence, entropy, exit and converted image of each. Raises ShapeError."""
+        """An Explanation: each image's label, confidence, entropy, exit and converted image. Raises ShapeError."""
         p, entropy, exits, converted = self._run(as_images(images, self.input_shape))
         return Explanation(p.argmax(axis=1).astype(np.int64), p.max(axis=1), entropy, exits, converted)
 

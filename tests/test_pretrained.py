@@ -1,0 +1,44 @@
+"""The models that come with the package: all there, small, from a named command, and as good as they say."""
+import numpy as np
+import pytest
+
+import npcbnet
+from npcbnet import data, modelfile
+from npcbnet.errors import NpcbnetError
+from npcbnet.kernels._jit import COMPILED
+
+KINDS = {"lenet": "classifier", "branchynet": "branchynet", "lightweight": "classifier", "cbnet": "cbnet"}
+NAMES = [f"{dataset}-{kind}" for dataset in ("digits", "fmnist", "mnist") for kind in KINDS]
+NAMES += ["mnist-cbnet-table1", "fmnist-cbnet-table1"]
+
+
+def test_all_are_there_and_together_small():
+    assert set(NAMES) <= set(modelfile.names())
+    assert sum(path.stat().st_size for path in modelfile.PRETRAINED.glob("*.npz")) < 9_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_says_how_it_was_made_and_is_as_good_as_it_says(name):
+    model = npcbnet.load(name)
+    dataset = name.split("-")[0]
+    assert model.kind == KINDS[name.split("-")[1]]
+    assert model.record["command"].startswith(f"python -m npcbnet.train {dataset}")
+    try:
+        test = data.load(dataset).test
+    except NpcbnetError as error:
+        pytest.skip(str(error))
+    count = len(test) if COMPILED else 200
+    right = model.predict(test.images[:count]) == test.labels[:count]
+    slack = 0.002 if COMPILED else 0.05
+    assert abs(right.mean() - model.record["test_accuracy"]) < slack
+
+
+def test_unknown_names_list_the_known():
+    with pytest.raises(NpcbnetError, match="mnist-cbnet"):
+        npcbnet.load("mnist-resnet")
+
+
+def test_the_lightweight_dnn_is_the_branchynet_cut_after_its_exit():
+    net, light = npcbnet.load("mnist-branchynet"), npcbnet.load("mnist-lightweight")
+    ours = [*net.stem.params.values(), *net.branch.params.values()]
+    assert all(np.array_equal(a, b) for a, b in zip(ours, light.net.params.values(), strict=True))
