@@ -64,6 +64,7 @@ class Targets:
         for label in self.without:
             self.easy[label] = self._easiest(label, split)
         self.prototypes = np.stack([self._prototype(members, split.entropy) for members in self.easy])
+        self.drawn = None  # rows of the images' own targets (N,), where they are not the prototypes
         if rule == "random":
             self.drawn = self._draw(labels, rng)
         if rule == "lowest-entropy" and clusters > 1:
@@ -114,15 +115,15 @@ class Targets:
 
     def of(self, index, rng):
         """Targets (n, C, H, W) of the training images index (n,)."""
-        if hasattr(self, "drawn"):
+        if self.drawn is not None:
             return as_floats(self.images[self.drawn[index]])
         if self.rule == "random-redrawn":
             return as_floats(self.images[self._draw(self.labels[index], rng)])
         return self.prototypes[self.labels[index]]
 
     def like(self, images, labels):
-        """For other images uint8 (M, C, H, W) of these classes: the target (M, C, H, W) nearest to each, for pictures."""
-        if self.rule != "lowest-entropy" or not hasattr(self, "drawn"):
+        """For other images uint8 (M, C, H, W) of these labels (M,): the target (M, C, H, W) nearest to each."""
+        if self.rule != "lowest-entropy" or self.drawn is None:
             return self.prototypes[labels]
         nearest = []
         for image, label in zip(as_floats(images), labels):

@@ -73,12 +73,18 @@ def number(text):
 def latest_unfinished(folder, dataset=None):
     """The folder below `folder` whose unfinished run (of `dataset`, if named) is the newest. Raises UsageError."""
     found = [path for path in Path(folder).glob(f"*/{RUN_FILE}") if dataset in (None, read_run(path.parent).dataset)]
-    unfinished = [path for path in found if not (path.parent / "report.json").exists()
-                  or list(path.parent.glob("checkpoint-*.npz"))]
+    unfinished = [path for path in found if not is_finished(path.parent)]
     if not unfinished:
         raise UsageError(f"there is no unfinished run{f' of {dataset}' if dataset else ''} in {folder}/; "
                          "give the run's folder with --out, or start one without --resume")
     return max(unfinished, key=lambda path: path.stat().st_mtime).parent
+
+
+def is_finished(out):
+    """Did the run in `out` come to its end? Its report is then newer than its options, and its checkpoints are gone."""
+    report_file, run_file = Path(out) / "report.json", Path(out) / RUN_FILE
+    return (report_file.exists() and not list(Path(out).glob("checkpoint-*.npz"))
+            and report_file.stat().st_mtime_ns >= run_file.stat().st_mtime_ns)
 
 
 def read_run(out):
@@ -271,9 +277,9 @@ def draw(stages, models, targets):
         after, _ = evaluate.exit_entropies(branchynet, converted)
         paths.append(pictures.exit_histogram(out / f"exits-{key}.png", before, after, branchynet.threshold))
         if len(hard):
-            read = models[key].predict(data.test.images[hard])
+            images, labels = data.test.images[hard], data.test.labels[hard]
             titles = [f"{data.class_names[true]}: read as {data.class_names[label]}"
-                      for true, label in zip(data.test.labels[hard], read)]
-            paths.append(pictures.conversion_strips(out / f"strips-{key}.png", data.test.images[hard], converted[hard],
-                                                    chosen.like(data.test.images[hard], data.test.labels[hard]), titles))
+                      for true, label in zip(labels, models[key].predict(images))]
+            paths.append(pictures.conversion_strips(out / f"strips-{key}.png", images, converted[hard],
+                                                    chosen.like(images, labels), titles))
     return paths

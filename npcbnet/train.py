@@ -43,6 +43,8 @@ def start(options):
     if options.resume:
         out = options.out or pipeline.latest_unfinished("runs", options.dataset)
         run = pipeline.read_run(out)
+        if pipeline.is_finished(out):
+            raise UsageError(f"the run in {out} is finished, see {out / 'report.md'}; start another without --resume")
         return run, out, data.load(run.dataset, shape=run.shape)
     if options.dataset is None:
         raise UsageError("name a data set, e.g. python -m npcbnet.train digits (or --resume to continue a run)")

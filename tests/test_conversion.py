@@ -69,6 +69,21 @@ def test_rules_differ_as_their_names_say(scene):
         assert not len(mine) or np.allclose(mine[0], images[easiest] / 255, atol=1e-6)
 
 
+def test_clusters_give_each_image_the_easiest_of_its_own_kind(scene):
+    _, images, labels, split = scene
+    targets = Targets("lowest-entropy", images, labels, split, 10, np.random.default_rng(0), clusters=3)
+    again = Targets("lowest-entropy", images, labels, split, 10, np.random.default_rng(0), clusters=3)
+    assert np.array_equal(targets.drawn, again.drawn)
+    assert (labels[targets.drawn] == labels).all() and split.easy[targets.drawn].all()
+    kinds = [len(np.unique(targets.drawn[labels == label])) for label in range(10)]
+    assert max(kinds) <= 3 and np.mean(kinds) > 1.5
+    assert np.array_equal(targets.of(np.arange(9), None), images[targets.drawn[:9]] * np.float32(1 / 255))
+    for image, label, chosen in zip(images[:20], labels[:20], targets.like(images[:20], labels[:20])):
+        choice = images[np.unique(targets.drawn[labels == label])] / 255
+        assert np.square(choice - image / 255).sum(axis=(1, 2, 3)).min() == pytest.approx(
+            np.square(chosen - image / 255).sum(), rel=1e-4)
+
+
 def test_a_class_without_an_easy_image_gets_its_easiest(scene):
     _, images, labels, split = scene
     late = conversion.EasyHard(split.entropy, split.early & (labels != 4), split.right)

@@ -135,6 +135,11 @@ def test_resume_alone_finds_the_run(small, tmp_path):
     assert nothing.returncode == 2 and "no unfinished run" in nothing.stderr
 
 
+def test_a_finished_run_is_not_run_again(whole):
+    done = command("--resume", "--out", whole[0])
+    assert done.returncode == 2 and "is finished" in done.stderr
+
+
 def test_help_shows_an_example():
     done = command("--help")
     assert done.returncode == 0 and "python -m npcbnet.train digits --quick" in done.stdout

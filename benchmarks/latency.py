@@ -1,0 +1,66 @@
+"""Latency of the pretrained models at batch 1, on real test images with real exits, all of a data set taking turns.
+
+    python -m benchmarks.latency mnist fmnist --json benchmarks/results/latency.json
+
+One thread. Per image the median of the rounds, then the mean over the images, so that each exit counts as often as it
+is taken. These are the readable loops of `kernels/`, called layer by layer from Python.
+"""
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+import npcbnet
+from npcbnet import data, evaluate, machine, modelfile
+from npcbnet.files import write_text
+from npcbnet.training import one_blas_thread
+
+
+def measure(dataset, count, rounds):
+    """One row a pretrained model of `dataset`."""
+    images = data.load(dataset).test.images
+    images = images[np.linspace(0, len(images) - 1, count).astype(int)]
+    models = {name: npcbnet.load(name) for name in modelfile.names() if name.startswith(f"{dataset}-")}
+    with one_blas_thread():
+        measured = evaluate.latencies(models, images, rounds)
+    rows = []
+    for name, model in models.items():
+        macs = model.macs((model.explain(images).exit == 1).mean()) if model.kind == "branchynet" else model.macs()
+        rows.append({"model": name, "macs": macs, **vars(measured[name])})
+    return rows
+
+
+def markdown(result):
+    """The rows as a Markdown table, with each model's speed against LeNet."""
+    lines = ["| model | multiply-adds | µs an image | median | p95 | first call, ms | times LeNet's speed |",
+             "|---|---|---|---|---|---|---|"]
+    for rows in result["datasets"].values():
+        baseline = next(row["latency_ms"] for row in rows if row["model"].endswith("-lenet"))
+        for row in rows:
+            times = [1e3 * row[key] for key in ("latency_ms", "latency_median_ms", "latency_p95_ms")]
+            lines.append(f"| {row['model']} | {row['macs']:,} | " + " | ".join(f"{time:.0f}" for time in times)
+                         + f" | {row['latency_first_ms']:.1f} | {baseline / row['latency_ms']:.2f} |")
+    made = f"Made by `{result['command']}` on {machine.in_words(result['machine'])}, {result['machine']['date'][:10]}."
+    return "\n".join([*lines, "", made, ""])
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="+", help="mnist, fmnist, digits")
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path, help="file to write; a .md of the same name is written beside it")
+    options = parser.parse_args()
+    result = {"command": "python -m benchmarks.latency " + " ".join(options.datasets), "machine": machine.describe(),
+              "datasets": {name: measure(name, options.images, options.rounds) for name in options.datasets}}
+    text = markdown(result)
+    if options.json:
+        write_text(options.json, json.dumps(result, indent=2) + "\n")
+        write_text(options.json.with_suffix(".md"), text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
