@@ -84,6 +84,7 @@ def test_the_saved_models_are_those_of_the_report(whole, small):
                           npcbnet.load(out / "branchynet.npz").stem[0].params["weight"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(whole, small, tmp_path):
     out, _ = whole
     options = ("--recipe", "fast", "paper", "--epochs", EPOCHS, "--threshold", 1.0)
@@ -108,6 +109,7 @@ def stopped(words, out, when, how):
     return process.wait(timeout=60), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when, how", [("lenet epoch 20/30", signal.SIGKILL), ("branchynet epoch 9/30", signal.SIGINT),
                                        ("converter-fast epoch 2/30", signal.SIGKILL), ("stage 1 of 4", signal.SIGKILL)])
 def test_a_stopped_run_resumes_to_the_same_bytes(when, how, whole, small, tmp_path):
@@ -124,6 +126,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(when, how, whole, small, tmp_pa
     assert model_bytes(tmp_path / "run") == model_bytes(whole[0])
 
 
+@pytest.mark.slow
 def test_resume_alone_finds_the_run(small, tmp_path):
     """Without a data set and without --out: the newest unfinished run below runs/."""
     status, _ = stopped((small, "--epochs", "30"), tmp_path / "runs" / "small", "lenet epoch 1/30", signal.SIGKILL)
@@ -178,6 +181,7 @@ def test_an_easy_set_is_learnt(tmp_path):
     assert rows["lenet"]["accuracy"] > 0.8 and rows["lightweight"]["accuracy"] > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [("1", "9", "13"), ("3", "16", "16")])
 def test_any_shape_trains(shape, small, tmp_path):
     done = command(small, "--shape", *shape, "--epochs", 1, "--threshold", 2.0, "--recipe", "all",
