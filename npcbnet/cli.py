@@ -9,8 +9,13 @@ def run_command(main, hint=None):
 
     hint: a function of no arguments that gives the line to print after Ctrl-C, or None.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without some letter must not end a run
     try:
-        return main() or 0
+        status = main() or 0
+        sys.stdout.flush()
+        return status
     except NpcbnetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -20,3 +25,9 @@ def run_command(main, hint=None):
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         sys.stderr.close()
         return 1
+    except MemoryError:
+        print("error: this machine has too little memory for that; use fewer or smaller images", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.strerror or error}; look where input and output come from and go to", file=sys.stderr)
+        return 2

@@ -1,17 +1,18 @@
 """Hard images into easy ones: what is easy, what to convert to, and how the converting autoencoder learns it.
 
-The steps of CBNet, section III-A2: a trained BranchyNet tells easy from hard; every image, easy or hard, is an input;
+The steps of CBNet, section III-A: a trained BranchyNet tells easy from hard; every image, easy or hard, is an input;
 the target is an easy image of the same class; the loss is the mean squared error plus an L1 penalty on the code.
 """
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from npcbnet.errors import TrainingError, UsageError
-from npcbnet.exits import leaves, probabilities_and_entropy
+from npcbnet.exits import leaves
 from npcbnet.layers import Sequential, initialise
 from npcbnet.losses import cross_entropy, l1_activity, mean_squared_error
-from npcbnet.nets import BranchyNet, Classifier, Converter, truncate
+from npcbnet.nets import BranchyNet, Classifier, Converter, lightweight, truncate
 from npcbnet.nets.images import as_floats
 from npcbnet.training import ClassifierTask, Plan, fit
 
@@ -38,18 +39,17 @@ def easy_and_hard(net: BranchyNet, images, labels, threshold=None):
     The paper (III-A2) calls every image that leaves early easy. Some leave with a wrong answer (2 % of FMNIST), and
     such an image would be a target that looks like another class.
     """
-    logits, _ = net.both_exits(images)
-    p, entropy = probabilities_and_entropy(logits)
-    early = leaves(entropy, net.threshold if threshold is None else threshold)
-    return EasyHard(entropy, early, p.argmax(axis=1) == labels)
+    answer = lightweight(net).explain(images)
+    early = leaves(answer.entropy, net.threshold if threshold is None else threshold)
+    return EasyHard(answer.entropy, early, answer.label == labels)
 
 
 class Targets:
     """For each training image the easy image it shall become. `of` gives a shard's, float32 in 0..1.
 
     rule "lowest-entropy" (CAE-Net's): one image a class, the easiest; "mean", "medoid": the mean of the class's easy
-    images, or the easy image nearest to it; "random": an easy image of the class, drawn once for each input (the
-    paper's words); "random-redrawn": drawn anew every time.
+    images, or the easy image nearest to it; "random": an easy image of the class, drawn once for each input (our
+    reading of the paper); "random-redrawn": drawn anew every time.
     clusters: with the rule "lowest-entropy", each class is divided by k-means into so many groups of like images, and
     each image's target is the easiest of its own group: a boot need not become a sandal (CAE-Net's intraclass
     clustering, on pixels).
@@ -136,9 +136,18 @@ class Targets:
         return float(np.mean([self.images[members].sum(axis=(1, 2, 3)).mean() / 255 for members in self.easy]))
 
 
-def misread(classifier, prototypes):
-    """Classes whose prototype (O, C, H, W) the classifier takes for another: no conversion to it can be read right."""
-    return np.flatnonzero(classifier.predict(prototypes) != np.arange(len(prototypes))).tolist()
+def misread(classifier, targets: Targets):
+    """The prototype check: {class: share of its targets that the classifier takes for another}, where there are any.
+
+    A perfect conversion to such a target would be read wrong.
+    """
+    if targets.drawn is None:
+        labels, pictures = np.arange(len(targets.prototypes)), targets.prototypes
+    else:
+        rows = np.unique(targets.drawn)
+        labels, pictures = targets.labels[rows], targets.images[rows]
+    wrong = classifier.predict(pictures) != labels
+    return {int(label): float(wrong[labels == label].mean()) for label in np.unique(labels[wrong])}
 
 
 class ConverterTask:
@@ -155,13 +164,22 @@ class ConverterTask:
     def params(self):
         return self.converter.params
 
+    def fingerprint(self):
+        """As ClassifierTask.fingerprint."""
+        targets = self.targets
+        return {"labels": zlib.crc32(targets.labels), "rule": targets.rule,
+                "prototypes": zlib.crc32(targets.prototypes),
+                "drawn": None if targets.drawn is None else zlib.crc32(targets.drawn), "form": self.converter.config(),
+                "mse": self.mse, "l1": self.l1, "ce": self.ce}
+
     def gradients(self, x, index, count, rng):
         """As ClassifierTask.gradients."""
         form = self.converter.form
         raw, code, backward = self.converter.forward(x, True, rng)
         target = self.targets.of(index, rng)
         if form.output == "softmax":  # a picture and its target must have the same sum for the error to reach 0
-            target = target * (form.total / target.sum(axis=(1, 2, 3), keepdims=True))
+            ink = np.maximum(target.sum(axis=(1, 2, 3), keepdims=True), 1e-6)  # an all-black target stays black
+            target = target * (form.total / ink)
         loss, draw = mean_squared_error(raw, target, count)
         loss, draw, dcode = self.mse * loss, self.mse * draw, None
         if self.l1:

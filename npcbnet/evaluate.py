@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npcbnet.exits import leaves, probabilities_and_entropy
-from npcbnet.nets import BranchyNet, CBNet
+from npcbnet.exits import leaves
+from npcbnet.nets import BranchyNet, CBNet, lightweight
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ def share(flags):
 
 def exit_entropies(branchynet: BranchyNet, images):
     """Entropy (N,) in nats at the early exit, and whether each image leaves there (N,) bool."""
-    entropy = probabilities_and_entropy(branchynet.both_exits(images)[0])[1]
+    entropy = lightweight(branchynet).explain(images).entropy
     return entropy, leaves(entropy, branchynet.threshold)

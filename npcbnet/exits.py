@@ -54,6 +54,8 @@ def calibrate(entropy, right_early, right_late, *, target_accuracy=None, exit_ra
     """
     if (target_accuracy is None) == (exit_rate is None):
         raise UsageError("calibrate takes either target_accuracy or exit_rate")
+    if not len(entropy):
+        raise UsageError("calibrate needs at least one image")
     # Between two neighbouring entropies nothing changes, so only the points just above one, and 0, need to be tried.
     candidates = np.concatenate([[0.0], np.nextafter(np.sort(entropy), np.inf)])
     order = np.argsort(entropy, kind="stable")
@@ -61,8 +63,8 @@ def calibrate(entropy, right_early, right_late, *, target_accuracy=None, exit_ra
     accuracy = (right_late.sum() + np.concatenate([[0], np.cumsum(gain)])) / len(entropy)
     # Equal entropies leave together: only the last of a run of equals is a state that a threshold can reach.
     reachable = np.append(candidates[1:] != candidates[:-1], True)
+    share = np.arange(len(candidates))[reachable] / len(entropy)
     candidates, accuracy = candidates[reachable], accuracy[reachable]
-    share = np.array([leaves(entropy, threshold).mean() for threshold in candidates]) if exit_rate is not None else None
     good = accuracy >= target_accuracy if exit_rate is None else share >= exit_rate
     if not good.any():
         wanted = f"accuracy {target_accuracy}" if exit_rate is None else f"exit rate {exit_rate}"

@@ -33,7 +33,8 @@ def gradcheck(layer, x, rng, directions=3, step=1e-6):
                 ends = [run(point | {name: point[name] + sign * step * direction}, True)[0] for sign in (1, -1)]
                 numeric = float((cotangent * (ends[0] - ends[1])).sum()) / (2 * step)
                 analytic = float((grads[name] * direction).sum())
-                worst = max(worst, abs(numeric - analytic) / max(1.0, abs(numeric), abs(analytic)))
+                scale = max(abs(numeric), abs(analytic), 1e-3 * np.linalg.norm(y), 1e-300)
+                worst = max(worst, abs(numeric - analytic) / scale)
         return worst
     finally:
         layer.params = kept

@@ -41,6 +41,14 @@ def save(model, path, dtype="float32"):
         file.write(data)
 
 
+def check(model):
+    """Raise ModelFileError where `save` would: better before a long training than after it."""
+    try:
+        _packed(model, "float32")
+    except ModelFileError as error:
+        raise ModelFileError(f"such a model could not be saved: {error}") from None
+
+
 def load(name_or_path):
     """The model in a file, or a pretrained one by its name (see `names`), ready to predict.
 

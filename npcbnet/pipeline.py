@@ -3,110 +3,17 @@
 Everything a run leaves lies in one folder: `run.json` (its options), a checkpoint a stage while it runs, then the
 models (`lenet.npz`, `branchynet.npz`, `lightweight.npz`, `cbnet.npz`), `report.json`, `report.md` and the pictures.
 """
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from npcbnet import __version__, conversion, evaluate, machine, modelfile, pictures, recipes, report
-from npcbnet.errors import UsageError
+from npcbnet.errors import DataError
 from npcbnet.exits import PAPER_THRESHOLDS, calibrate, probabilities_and_entropy
-from npcbnet.files import write_text
 from npcbnet.nets import CBNet, Converter, branchynet_lenet, lenet, lightweight
 from npcbnet.progress import say
-from npcbnet.training import BranchyNetTask, ClassifierTask, fit
-
-RUN_FILE = "run.json"
-QUICK_EPOCHS = 3
-
-
-@dataclass(frozen=True)
-class Run:
-    """The options that decide a run's result; stored as run.json, so that --resume needs no others.
-
-    threshold: "auto" (validation decides), "paper", or nats as a number. epochs None: the recipes' own.
-    """
-
-    dataset: str
-    recipes: tuple = ("fast",)
-    epochs: int | None = None
-    seed: int = 0
-    threshold: str = "auto"
-    shape: tuple | None = None
-    quick: bool = False
-
-    @classmethod
-    def of(cls, options):
-        """The Run that command-line options ask for. Raises UsageError for values that cannot work."""
-        names = tuple(recipes.RECIPES) if "all" in options.recipe else tuple(dict.fromkeys(options.recipe))
-        if options.epochs is not None and options.epochs < 1:
-            raise UsageError(f"--epochs must be at least 1, not {options.epochs}")
-        if options.seed < 0:
-            raise UsageError(f"--seed must not be negative, not {options.seed}")
-        if options.threshold not in ("auto", "paper") and not 0 <= number(options.threshold) < 1e9:
-            raise UsageError("--threshold is 'auto', 'paper' or an entropy in nats of at least 0, "
-                             f"not {options.threshold!r}")
-        epochs = options.epochs or (QUICK_EPOCHS if options.quick else None)
-        return cls(options.dataset, names, epochs, options.seed, options.threshold,
-                   tuple(options.shape) if options.shape else None, options.quick)
-
-    def command(self):
-        """The command line that repeats the run."""
-        words = ["python -m npcbnet.train", self.dataset]
-        words += ["--recipe", *self.recipes] if self.recipes != ("fast",) else []
-        words += ["--epochs", str(self.epochs)] if self.epochs != (QUICK_EPOCHS if self.quick else None) else []
-        words += ["--seed", str(self.seed)] if self.seed else []
-        words += ["--threshold", self.threshold] if self.threshold != "auto" else []
-        words += ["--shape", *map(str, self.shape)] if self.shape else []
-        return " ".join(words + (["--quick"] if self.quick else []))
-
-
-def number(text):
-    """The text as a float, NaN if it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-def latest_unfinished(folder, dataset=None):
-    """The folder below `folder` whose unfinished run (of `dataset`, if named) is the newest. Raises UsageError."""
-    found = [path for path in Path(folder).glob(f"*/{RUN_FILE}") if dataset in (None, read_run(path.parent).dataset)]
-    unfinished = [path for path in found if not is_finished(path.parent)]
-    if not unfinished:
-        raise UsageError(f"there is no unfinished run{f' of {dataset}' if dataset else ''} in {folder}/; "
-                         "give the run's folder with --out, or start one without --resume")
-    return max(unfinished, key=lambda path: path.stat().st_mtime).parent
-
-
-def is_finished(out):
-    """Did the run in `out` come to its end? Its report is then newer than its options, and its checkpoints are gone."""
-    report_file, run_file = Path(out) / "report.json", Path(out) / RUN_FILE
-    return (report_file.exists() and not list(Path(out).glob("checkpoint-*.npz"))
-            and report_file.stat().st_mtime_ns >= run_file.stat().st_mtime_ns)
-
-
-def read_run(out):
-    """The Run of folder `out`. Raises UsageError where there is none to resume."""
-    path = Path(out) / RUN_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values["recipes"] = tuple(values["recipes"])
-        values["shape"] = tuple(values["shape"]) if values["shape"] else None
-        return Run(**values)
-    except FileNotFoundError:
-        raise UsageError(f"there is no run to resume in {out}: {path} is missing; start one without --resume") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); start the run anew in another --out") from None
-
-
-def begin(run, out):
-    """Make `out` ready for a new run. Raises UsageError if it holds an unfinished one."""
-    out = Path(out)
-    if list(out.glob("checkpoint-*.npz")):
-        raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
-    write_text(out / RUN_FILE, json.dumps(asdict(run), indent=2) + "\n")
+from npcbnet.training import BranchyNetTask, ClassifierTask, fit, one_blas_thread
 
 
 class Stages:
@@ -180,14 +87,15 @@ class Stages:
         for label in targets.without:
             self._note(f"{name}: no image of class {data.class_names[label]!r} leaves early, "
                        "so its target is the image that came nearest to it")
-        for label in conversion.misread(light, targets.prototypes):
-            self._note(f"{name}: the lightweight DNN misreads the prototype of class {data.class_names[label]!r}")
+        for label, share in conversion.misread(light, targets).items():
+            self._note(f"{name}: the lightweight DNN misreads {share:.1%} of the targets of class "
+                       f"{data.class_names[label]!r}")
         if chosen.form.output == "softmax":
             chosen = replace(chosen, form=replace(chosen.form, total=targets.mean_ink()))
         converter = Converter(chosen.form, data.input_shape).initialise(self._rng(stage))
         model = CBNet(converter, light)
         task = conversion.ConverterTask(converter, targets, light, mse=chosen.mse, l1=chosen.l1, ce=chosen.ce)
-        plan = recipes.converter_plan(chosen, data, self.run.seed, self._converter_epochs())
+        plan = recipes.converter_plan(chosen, data, self.run.seed, self.run.epochs)
         self.histories[stage] = fit(task, train.images, plan, validate=self._validate(model), **self._options(stage))
         if chosen.fine_tune and not self.run.quick:
             model = CBNet(converter, self._fine_tune(chosen, converter, light))
@@ -198,18 +106,26 @@ class Stages:
         self.notes.append(text)
         say(f"note: {text}", self.quiet)
 
-    def _converter_epochs(self):
-        """None for the recipe's own number of epochs; few where the user asked for few."""
-        return self.run.epochs or None
-
     def _fine_tune(self, chosen, converter, light):
         """The lightweight DNN, fine-tuned on converted images if that helps on validation images."""
         train, held, stage = self.dataset.train, self.dataset.validation, f"fine-tune-{chosen.name}"
         tuned, self.histories[stage], kept = conversion.fine_tune(
             light, converter, train.images, train.labels, (held.images, held.labels),
-            recipes.fine_tune_plan(chosen, self.dataset, self.run.seed), **self._options(stage))
+            recipes.fine_tune_plan(chosen, self.dataset, self.run.seed, self.run.epochs), **self._options(stage))
         self._note(f"{chosen.name}: lightweight DNN fine-tuned on converted images: {'kept' if kept else 'not kept'}")
         return tuned
+
+
+def check_dataset(dataset, seed):
+    """Raise, before any training, what would otherwise stop the run at its end.
+
+    DataError for a part without images; ShapeError and ModelFileError for images or class names that no model can be
+    made for or saved with.
+    """
+    for part in ("validation", "test"):
+        if not len(getattr(dataset, part)):
+            raise DataError(f"{dataset.title} has no {part} images; give each class at least three images")
+    modelfile.check(branchynet_lenet(dataset.input_shape, dataset.class_names, np.random.default_rng(seed)))
 
 
 def train(run, dataset, out, *, threads=1, quiet=False):
@@ -217,6 +133,7 @@ def train(run, dataset, out, *, threads=1, quiet=False):
 
     Writes the models, the report and the pictures, then removes the checkpoints. Returns the report as a dict.
     """
+    check_dataset(dataset, run.seed)
     stages = Stages(run, dataset, out, threads, quiet)
     say(f"{dataset.title}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test images; {threads} thread{'s' * (threads > 1)}; writing to {out}", quiet)
@@ -230,7 +147,8 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     targets = {}
     for i, name in enumerate(run.recipes):
         key = "cbnet" if i == 0 else f"cbnet-{name}"
-        models[key], targets[key] = stages.converter(name, branchynet, light)
+        with one_blas_thread():  # k-means and, without numba, conversion: the same bits on any number of cores
+            models[key], targets[key] = stages.converter(name, branchynet, light)
     say("stage 4 of 4: the verdict on test images", quiet)
     verdict_report = verdict(stages, models, targets, threads)
     for path in Path(out).glob("checkpoint-*.npz"):

@@ -98,7 +98,7 @@ def converter_plan(chosen: Recipe, dataset, seed, epochs=None):
     return Plan(epochs, BATCH, chosen.learning_rate, decay=epochs, shift=int(chosen.shift), seed=seed)
 
 
-def fine_tune_plan(chosen: Recipe, dataset, seed):
-    """Plan for the lightweight DNN on converted images."""
-    epochs = scaled(chosen.fine_tune, dataset)
+def fine_tune_plan(chosen: Recipe, dataset, seed, most=None):
+    """Plan for the lightweight DNN on converted images; `most`: no more epochs than that."""
+    epochs = min(scaled(chosen.fine_tune, dataset), most or MOST_CONVERTER_EPOCHS)
     return Plan(epochs, 256, 1e-3, decay=epochs, seed=seed)

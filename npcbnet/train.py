@@ -30,7 +30,8 @@ def parser():
     p.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="bring all images to this shape")
     p.add_argument("--threads", type=int,
                    help="threads (default: one a core, at most 4); the result does not depend on it")
-    p.add_argument("--out", type=Path, help="folder for models, report and pictures (default: runs/DATASET)")
+    p.add_argument("--out", type=Path, help="folder for models, report and pictures (default: runs/DATASET, or "
+                   "runs/DATASET-2, -3, ... where another run has finished there)")
     p.add_argument("--resume", action="store_true", help="continue the run in --out, with that run's own options")
     p.add_argument("--quick", action="store_true", help="a few epochs: about a minute")
     p.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
@@ -39,19 +40,23 @@ def parser():
 
 def start(options):
     """(Run, folder, data set) from the command line; a new run, or the one to resume."""
-    from npcbnet import data, pipeline
+    from npcbnet import data
+    from npcbnet import run as runs
     if options.resume:
-        out = options.out or pipeline.latest_unfinished("runs", options.dataset)
-        run = pipeline.read_run(out)
-        if pipeline.is_finished(out):
+        out = options.out or runs.latest_unfinished("runs", options.dataset)
+        run = runs.read_run(out)
+        if options.dataset not in (None, run.dataset):
+            raise UsageError(f"the run in {out} is of {run.dataset}, not of {options.dataset}; "
+                             "name no data set with --resume")
+        if runs.is_finished(out):
             raise UsageError(f"the run in {out} is finished, see {out / 'report.md'}; start another without --resume")
         return run, out, data.load(run.dataset, shape=run.shape)
     if options.dataset is None:
         raise UsageError("name a data set, e.g. python -m npcbnet.train digits (or --resume to continue a run)")
-    run = pipeline.Run.of(options)
-    out = options.out or Path("runs") / (Path(run.dataset).stem or "run")
+    run = runs.Run.of(options)
+    out = options.out or runs.free_folder("runs", run)
     dataset = data.load(run.dataset, shape=run.shape)
-    pipeline.begin(run, out)
+    runs.begin(run, out)
     return run, out, dataset
 
 

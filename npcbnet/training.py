@@ -5,25 +5,23 @@ are, and the shards' gradients are added in their order. The result is therefore
 Random numbers come from (seed, stage, epoch), so a run that was stopped continues from its last checkpoint to the same
 bits, too.
 """
-import json
 import os
-import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from npcbnet import checkpoint as checkpoints
 from npcbnet.data.augment import flipped, shifted
 from npcbnet.errors import TrainingError, UsageError
-from npcbnet.files import atomic_write
 from npcbnet.losses import cross_entropy, distillation
 from npcbnet.nets.images import as_floats
 from npcbnet.optim import SCHEDULES, Adam
 from npcbnet.progress import Progress
 
+ADVICE = "an earlier epoch's checkpoint is kept; try a smaller learning rate, and look for damaged images"
 SHARD = 64  # images: a shard's largest map then fits the second-level cache
 
 
@@ -54,6 +52,11 @@ class ClassifierTask:
     def params(self):
         return self.net.params
 
+    def fingerprint(self):
+        """What, beside plan and images, decides the result: a checkpoint must agree in it."""
+        return {"labels": zlib.crc32(self.labels), "temperature": self.temperature, "hard": self.hard,
+                "teacher": None if self.teacher is None else zlib.crc32(self.teacher)}
+
     def gradients(self, x, index, count, rng):
         """A shard's loss and gradients: x (n, C, H, W), index (n,) its rows in the training set, count of the batch."""
         z, backward = self.net.forward(x, True, rng)
@@ -77,6 +80,14 @@ class BranchyNetTask:
     @property
     def params(self):
         return self.net.params
+
+    def fingerprint(self):
+        """As ClassifierTask.fingerprint."""
+        return {"labels": zlib.crc32(self.labels)}
+
+    def fingerprint(self):
+        """As ClassifierTask.fingerprint."""
+        return {"labels": zlib.crc32(self.labels)}
 
     def gradients(self, x, index, count, rng):
         """As ClassifierTask.gradients."""
@@ -107,29 +118,33 @@ def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None,
     continues from it. Raises TrainingError when the loss is no longer finite (the last checkpoint is kept) or the
     checkpoint is of another run.
     """
-    optimiser, history, identity = Adam(plan.learning_rate), [], identify(task, images, plan, stage)
-    if checkpoint is not None and Path(checkpoint).exists():
-        history = restore(checkpoint, task, optimiser, identity)
+    optimiser, history = Adam(plan.learning_rate), []
+    kept = checkpoints.Checkpoint(checkpoint, stage, plan, images, task) if checkpoint is not None else None
+    if kept is not None and kept.path.exists():
+        history = kept.restore(optimiser)
     progress = Progress(stage, plan.epochs, len(images), quiet)
     steps = -(-len(images) // plan.batch)
     with one_blas_thread(), ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
         for epoch in range(len(history), plan.epochs):
             progress.begin(epoch)
             try:
-                loss = _epoch(task, images, plan, optimiser, epoch, steps, identity["stage"], pool, progress)
+                loss = _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress)
             finally:
                 progress.close()
+            if not all(np.isfinite(array).all() for array in task.params.values()):
+                raise TrainingError(f"{stage}: a parameter is no finite number after epoch {epoch + 1}, batch {steps}; "
+                                    + ADVICE)
             values = {"loss": loss, **(validate() if validate else {})}
             history.append({"epoch": epoch + 1, **values})
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, task, optimiser, identity, history)
+            if kept is not None:
+                kept.save(optimiser, history)
             progress.end(epoch, values)
     return history
 
 
 def _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress):
     """All batches of one epoch, in an order of its own; returns the mean loss."""
-    name = int.from_bytes(stage.encode()[:8], "little")
+    name = int.from_bytes(stage.encode()[:8], "little")  # all converters see the same batches
     order_seed, *batch_seeds = np.random.SeedSequence([plan.seed, name, epoch]).spawn(1 + steps)
     order = np.random.default_rng(order_seed).permutation(len(images))
     total = 0.0
@@ -138,8 +153,7 @@ def _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress):
         optimiser.learning_rate = plan.learning_rate * rate_factor(plan, epoch * steps + batch, steps)
         loss, grads = batch_gradients(task, images, index, plan, batch_seeds[batch], pool)
         if not np.isfinite(loss):
-            raise TrainingError(f"{stage}: the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}; the last good "
-                                "checkpoint is kept; try a smaller learning rate, and look for damaged images")
+            raise TrainingError(f"{stage}: the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}; {ADVICE}")
         optimiser.update(task.params, grads)
         total += loss * len(index)
         progress.advance(len(index))
@@ -171,39 +185,6 @@ def one_blas_thread():
     except ImportError:  # only speed depends on it
         return nullcontext()
     return threadpool_limits(1)
-
-
-def identify(task, images, plan, stage):
-    """What must agree for a checkpoint to be this run's."""
-    shapes = {name: list(array.shape) for name, array in task.params.items()}
-    return {"stage": stage, "plan": dict(vars(plan)), "images": zlib.crc32(images.tobytes()), "shapes": shapes}
-
-
-def save_checkpoint(path, task, optimiser, identity, history):
-    """Parameters, optimiser and history after an epoch, atomically."""
-    arrays = {f"param.{name}": array for name, array in task.params.items()}
-    arrays |= {f"optimiser.{name}": array for name, array in optimiser.state().items()}
-    manifest = json.dumps({"identity": identity, "history": history})
-    with atomic_write(path) as file:
-        np.savez(file, manifest=np.array(manifest), **arrays)
-
-
-def restore(path, task, optimiser, identity):
-    """Put a checkpoint's state into task and optimiser; returns its history. TrainingError if it does not fit."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            manifest = json.loads(str(file["manifest"]))
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise TrainingError(f"checkpoint {path} cannot be read ({error}); remove it to start this stage anew") from None
-    if manifest["identity"] != json.loads(json.dumps(identity)):
-        changed = [key for key in identity if manifest["identity"].get(key) != json.loads(json.dumps(identity[key]))]
-        raise TrainingError(f"checkpoint {path} is of a run with another {' and '.join(changed)}; "
-                            "use that run's options, or another --out")
-    for name, array in task.params.items():
-        array[...] = arrays[f"param.{name}"]
-    optimiser.restore({name[len("optimiser."):]: a for name, a in arrays.items() if name.startswith("optimiser.")})
-    return manifest["history"]
 
 
 def default_threads():

@@ -100,11 +100,15 @@ def test_a_class_without_an_easy_image_gets_its_easiest(scene):
 def test_prototype_check_names_the_classes_that_are_misread(scene):
     net, images, labels, split = scene
     light = lightweight(net)
-    prototypes = Targets("lowest-entropy", images, labels, split, 10, np.random.default_rng(0)).prototypes
-    assert conversion.misread(light, prototypes) == []
-    wrong = prototypes.copy()
-    wrong[[2, 5]] = prototypes[[5, 2]]
-    assert conversion.misread(light, wrong) == [2, 5]
+    targets = Targets("lowest-entropy", images, labels, split, 10, np.random.default_rng(0))
+    assert conversion.misread(light, targets) == {}
+    targets.prototypes[[2, 5]] = targets.prototypes[[5, 2]]
+    assert conversion.misread(light, targets) == {2: 1.0, 5: 1.0}
+    many = Targets("lowest-entropy", images, labels, split, 10, np.random.default_rng(0), clusters=3)
+    assert conversion.misread(light, many) == {}
+    hard = np.flatnonzero(~split.right & (labels == labels[~split.right][0]))[:1]
+    many.drawn[labels == labels[hard[0]]] = hard[0]
+    assert conversion.misread(light, many) == {int(labels[hard[0]]): 1.0}
 
 
 @pytest.mark.skipif(not COMPILED, reason="training in plain NumPy takes too long for a test")

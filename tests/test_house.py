@@ -23,7 +23,7 @@ FLOW = ["errors",
         "losses optim gradcheck exits",
         "nets",
         "progress",
-        "training",
+        "checkpoint", "training",
         "conversion recipes compress",
         "manifest",
         "modelfile onnx_io",
@@ -31,7 +31,7 @@ FLOW = ["errors",
         "cost energy evaluate",
         "drawing machine",
         "pictures report",
-        "pipeline",
+        "run", "pipeline",
         "train predict bench export"]
 
 # Beyond the order: what these must not reach, by any number of imports at the top of modules.

@@ -12,7 +12,9 @@ import pytest
 
 import npcbnet
 from npcbnet.data import digits
+from npcbnet.errors import UsageError
 from npcbnet.kernels._jit import COMPILED
+from npcbnet.run import Run, begin, free_folder, latest_unfinished, read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 30
@@ -141,6 +143,42 @@ def test_resume_alone_finds_the_run(small, tmp_path):
 def test_a_finished_run_is_not_run_again(whole):
     done = command("--resume", "--out", whole[0])
     assert done.returncode == 2 and "is finished" in done.stderr
+
+
+def test_resume_of_another_data_set_is_refused(whole):
+    done = command("mnist", "--resume", "--out", whole[0])
+    assert done.returncode == 2 and "not of mnist" in done.stderr
+
+
+def test_a_finished_run_keeps_its_folder(whole, small, tmp_path):
+    """Without --out another run of the same data set goes to runs/DATASET-2; the same run again to its own place."""
+    run = Run(str(small), epochs=3)
+    (tmp_path / "small").mkdir()
+    assert free_folder(tmp_path, run) == tmp_path / "small"
+    begin(run, tmp_path / "small")
+    assert free_folder(tmp_path, run) == tmp_path / "small"
+    (tmp_path / "small" / "report.json").write_text("{}")
+    assert free_folder(tmp_path, run) == tmp_path / "small"
+    assert free_folder(tmp_path, Run(str(small), epochs=4)) == tmp_path / "small-2"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"dataset": 3}', '{"recipes": "fast"}', "[" * 5000])
+def test_a_damaged_run_file_is_named_and_hides_no_other(text, small, tmp_path):
+    for name in ("bad", "good"):
+        begin(Run(str(small)), tmp_path / name)
+    (tmp_path / "bad" / "run.json").write_text(text)
+    with pytest.raises(UsageError, match="run.json"):
+        read_run(tmp_path / "bad")
+    assert latest_unfinished(tmp_path, str(small)) == tmp_path / "good"
+
+
+def test_too_few_images_are_told_before_any_training(tmp_path):
+    images = np.zeros((4, 8, 8), np.uint8)
+    labels = np.array([0, 0, 1, 1])
+    np.savez(tmp_path / "tiny.npz", x_train=images, y_train=labels, x_test=images, y_test=labels,
+             class_names=np.array(["a", "b\tc"]))
+    done = command(tmp_path / "tiny.npz", "--out", tmp_path / "out")
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "epoch" not in done.stderr
 
 
 def test_help_shows_an_example():

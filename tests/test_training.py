@@ -82,7 +82,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="another plan"):
         trained(epochs=2, checkpoint=path)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(TrainingError, match="cannot be read"):
+    with pytest.raises(TrainingError, match="is damaged"):
         trained(epochs=1, checkpoint=path)
 
 
@@ -104,6 +104,46 @@ def test_nan_stops_with_epoch_and_batch_and_keeps_the_last_checkpoint(tmp_path):
     assert len(np.load(path)["manifest"].item()) > 10
     good, _ = trained(plan=Plan(3, batch=150), checkpoint=path, dropout=0.0)
     assert all(np.isfinite(array).all() for array in good.params.values())
+
+
+def test_an_update_that_explodes_is_not_kept(tmp_path):
+    images, labels = blobs(100, np.random.default_rng(1))
+    path = tmp_path / "checkpoint.npz"
+    with pytest.raises(TrainingError, match="after epoch 1, batch 1"), np.errstate(all="ignore"):
+        fit(ClassifierTask(small_net(), labels), images, Plan(2, batch=100, learning_rate=1e39), stage="test",
+            checkpoint=path, quiet=True)
+    assert not path.exists()
+
+
+def test_a_checkpoint_of_other_labels_is_refused(tmp_path):
+    images, labels = blobs(100, np.random.default_rng(1))
+    options = {"stage": "test", "checkpoint": tmp_path / "checkpoint.npz", "quiet": True}
+    fit(ClassifierTask(small_net(), labels), images, Plan(1), **options)
+    with pytest.raises(TrainingError, match="another task"):
+        fit(ClassifierTask(small_net(), (labels + 1) % 3), images, Plan(1), **options)
+
+
+def test_a_damaged_checkpoint_is_named_and_changes_nothing(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    trained(epochs=1, checkpoint=path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    net, (images, labels) = small_net(dropout=0.3), blobs(300, np.random.default_rng(1))
+    before = {name: array.copy() for name, array in net.params.items()}
+    plan = Plan(1, batch=150, decay=1, shift=1, flip=True, seed=3)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(bytes(damaged))
+        try:
+            fit(ClassifierTask(net, labels), images, plan, stage="test", checkpoint=path, quiet=True)
+            for name, array in before.items():
+                net.params[name][...] = array
+        except TrainingError as error:
+            assert "checkpoint.npz" in str(error)
+            assert all(np.array_equal(before[name], array) for name, array in net.params.items())
+            refused += 1
+    assert refused > 40
 
 
 def test_shards_add_up_to_the_batch():

@@ -20,7 +20,7 @@ class BranchyNet(Model):
     def __init__(self, stem, branch, trunk, threshold, input_shape, class_names):
         super().__init__(input_shape, class_names)
         self.stem, self.branch, self.trunk = stem, branch, trunk
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not threshold >= 0:
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float, np.number)) or not threshold >= 0:
             raise ShapeError(f"an exit's threshold is an entropy in nats, at least 0, not {threshold!r}")
         self.threshold = float(threshold)
         shape = stem.output_shape(self.input_shape)

@@ -12,10 +12,13 @@ def as_images(images, input_shape):
     Takes uint8, or float in 0..1, shaped (N, C, H, W); (H, W) for one image of a one-channel model; three-dimensional
     arrays are (N, H, W) for a one-channel model and (C, H, W) for a colour model. Raises ShapeError with the remedy.
     """
+    if isinstance(images, np.ma.MaskedArray):
+        raise ShapeError("images are a masked array; fill what is masked first, e.g. images.filled(0)")
     try:
         images = np.asarray(images)
-    except ValueError as error:  # images of different sizes in one list
-        raise ShapeError(f"images cannot be made one array ({error}); make them the same size first") from None
+    except Exception as error:  # images of different sizes in one list; whatever a foreign object's own code raises
+        reason = " ".join(str(error).split())[:120]
+        raise ShapeError(f"images cannot be made one array ({reason}); make them arrays of the same size") from None
     channels = input_shape[0]
     wanted = "x".join(map(str, input_shape))
     shape = images.shape

@@ -11,6 +11,7 @@ from npcbnet.nets.images import as_floats, as_images
 # Images worked on together. The compiled loops give an image the same bits in any company. NumPy's matrix product does
 # not promise that, and an exit must never depend on the neighbours, so without Numba images go one by one.
 CHUNK = 64 if COMPILED else 1
+LARGEST_MAP = 2 ** 22  # values (16 MB): fewer images at a time where they are large, for a Pi with little memory
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,22 @@ class Model:
 
     def predict_proba(self, images):
         """Probabilities (N, O) float32, rows sum to 1. Raises ShapeError."""
-        return self._run(as_images(images, self.input_shape))[0]
+        return self._answer(images)[0]
 
     def explain(self, images):
         """An Explanation: each image's label, confidence, entropy, exit and converted image. Raises ShapeError."""
-        p, entropy, exits, converted = self._run(as_images(images, self.input_shape))
+        p, entropy, exits, converted = self._answer(images)
         return Explanation(p.argmax(axis=1).astype(np.int64), p.max(axis=1), entropy, exits, converted)
+
+    def _answer(self, images):
+        """_run on checked images; no parameters or too little memory become a ShapeError that says so."""
+        images = as_images(images, self.input_shape)
+        try:
+            return self._run(images)
+        except MemoryError:
+            raise ShapeError(f"too little memory for {len(images)} images at once; pass fewer") from None
+        except KeyError as error:
+            raise ShapeError(f"this model has no parameter {error} yet: load or train it first") from None
 
     def _run(self, images):
         """Checked images (N, C, H, W) -> p (N, O), entropy (N,), exit (N,), converted (N, C, H, W) or None."""
@@ -96,9 +107,11 @@ class Model:
 
 
 def chunks(images):
-    """(slice, float images (n, C, H, W)) after slice, n at most CHUNK."""
-    for start in range(0, len(images), CHUNK):
-        here = slice(start, min(start + CHUNK, len(images)))
+    """(slice, float images (n, C, H, W)) one after the other, n at most CHUNK."""
+    pixels = max(1, int(np.prod(images.shape[1:])))
+    size = max(1, min(CHUNK, LARGEST_MAP // (8 * pixels)))  # the largest map of our nets has 6 values a pixel
+    for start in range(0, len(images), size):
+        here = slice(start, min(start + size, len(images)))
         yield here, as_floats(images[here])
 
 
