@@ -287,4 +287,5 @@ def test_dates_and_permissions_are_fixed(tmp_path):
     with zipfile.ZipFile(tmp_path / "m.npz") as archive:
         assert archive.testzip() is None
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-    assert os.stat(tmp_path / "m.npz").st_mode & 0o777 == 0o666 & ~files._umask()
+    (tmp_path / "any").write_text("")
+    assert os.stat(tmp_path / "m.npz").st_mode == os.stat(tmp_path / "any").st_mode
