@@ -45,7 +45,8 @@ RECIPES = {recipe.name: recipe for recipe in (FAST, TABLE1, RESIDUAL, PAPER)}
 
 # What validation images preferred, by recipe and data set. Clothes of one class look too different for one target.
 CHANGES = {("fast", "mnist"): {"ce": 0.3, "epochs": 50}, ("fast", "digits"): {"ce": 0.1},
-           ("fast", "fmnist"): {"clusters": 4}, ("table1", "fmnist"): {"fine_tune": 2}, ("residual", "fmnist"): {"fine_tune": 2}}
+           ("fast", "fmnist"): {"clusters": 4}, ("table1", "fmnist"): {"fine_tune": 2},
+           ("residual", "fmnist"): {"fine_tune": 2}}
 
 
 def recipe(name, dataset):

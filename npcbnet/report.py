@@ -145,7 +145,7 @@ COLUMNS = (
             "time of `predict` for one image, alone (batch 1), with the exits it takes"),
     _Column("latency_p95_ms", "95 % {unit}", None, _time, "95 of 100 calls take no longer"),
     _Column("latency_first_ms", "first {unit}", None, _time,
-            "the very first call, which compiles or loads compiled code"),
+            "the first call in the process that measured; what was compiled by then is not compiled again"),
     _Column("latency_ms", "faster than LeNet", "speed", _times_lenet, "LeNet's latency divided by this model's"),
 )
 
