@@ -13,8 +13,8 @@ class Latency:
     """Milliseconds of `predict` on one image.
 
     latency_ms: mean over images of each one's median over the rounds, so that every exit counts as often as it is
-    taken; latency_p95_ms: 95th percentile of all calls; latency_first_ms: the first call, which compiles or loads
-    compiled code.
+    taken; latency_p95_ms: 95th percentile of all calls; latency_first_ms: the first call in this process; it
+    compiles, or loads compiled, what nothing before it has.
     """
 
     latency_ms: float
