@@ -50,7 +50,7 @@ def check(model):
 
 
 def load(name_or_path):
-    """The model in a file, or a pretrained one by its name (see `names`), ready to predict.
+    """The model in a file, or a pretrained one by its name (modelfile.names lists them), ready to predict.
 
     `.record` tells how it was trained. Parameters are float32 and C-contiguous; large ones start on a cache line.
     Raises ModelFileError, one line that names the file, for whatever is missing, damaged, hostile or too new.
