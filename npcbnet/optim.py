@@ -34,7 +34,7 @@ class Adam:
             settings = (theta.dtype.type(value) for value in (self.beta1, self.beta2, rate, divisor, self.epsilon))
             adam.update(flat, self.m[name].reshape(-1), self.v[name].reshape(-1),
                         np.ascontiguousarray(grads[name]).reshape(-1), *settings)
-            if not np.shares_memory(flat, theta):
+            if not theta.flags.c_contiguous:
                 theta[...] = flat.reshape(theta.shape)
 
     def state(self):
