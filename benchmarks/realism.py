@@ -19,8 +19,9 @@ def main():
     parser.add_argument("--json", type=Path, help="file to write")
     options = parser.parse_args()
     test = data.load("mnist").test
+    accuracy = {name: float((npcbnet.load(name).predict(test.images) == test.labels).mean()) for name in MODELS}
     result = {"what": "accuracy on the 10,000 MNIST test images of models trained on the generated digits alone",
-              "accuracy": {name: float((npcbnet.load(name).predict(test.images) == test.labels).mean()) for name in MODELS},
+              "accuracy": accuracy,
               "command": "python -m benchmarks.realism", "machine": machine.describe()}
     for name, accuracy in result["accuracy"].items():
         print(f"{name}: {100 * accuracy:.2f} %")
