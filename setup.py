@@ -6,8 +6,8 @@ Everything else about the package (name, version, dependencies) is in pyproject.
 from setuptools import find_packages, setup
 
 setup(
-    packages=find_packages(include=["npcbnet", "npcbnet.*"]) + ["npcbnet.kernels"],
+    packages=find_packages(include=["npcbnet", "npcbnet.*"]) + ["npcbnet.kernels", "npcbnet.pretrained"],
     package_dir={"npcbnet.kernels": "kernels"},
-    package_data={"npcbnet": ["pretrained/*.npz"], "npcbnet.kernels": ["README.md"]},
+    package_data={"npcbnet.pretrained": ["*.npz"], "npcbnet.kernels": ["README.md"]},
     exclude_package_data={"npcbnet": ["kernels.pyi"]},
 )
