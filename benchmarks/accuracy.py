@@ -7,6 +7,7 @@ Each run is `python -m npcbnet.train DATASET --recipe all --seed S`; finished ru
 """
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,7 +78,7 @@ def main():
         reports = [run(dataset, seed, options.out, options.threads) for seed in range(options.seeds)]
         datasets.append({"dataset": Path(dataset).stem, "title": reports[0]["dataset"], "epochs": reports[0]["epochs"],
                          "rows": summary(reports), "notes": [report["notes"] for report in reports]})
-    result = {"command": "python -m benchmarks.accuracy " + " ".join(options.datasets) + f" --seeds {options.seeds}",
+    result = {"command": "python -m benchmarks.accuracy " + shlex.join(sys.argv[1:]),
               "seeds": options.seeds, "machine": machine.describe(), "datasets": datasets}
     text = markdown(result)
     if options.json:

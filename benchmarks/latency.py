@@ -7,6 +7,8 @@ is taken. These are the readable loops of `kernels/`, called layer by layer from
 """
 import argparse
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, help="file to write; a .md of the same name is written beside it")
     options = parser.parse_args()
-    result = {"command": "python -m benchmarks.latency " + " ".join(options.datasets), "machine": machine.describe(),
+    result = {"command": "python -m benchmarks.latency " + shlex.join(sys.argv[1:]), "machine": machine.describe(),
               "datasets": {name: measure(name, options.images, options.rounds) for name in options.datasets}}
     text = markdown(result)
     if options.json:

@@ -12,7 +12,7 @@ from npcbnet.gradcheck import gradcheck
 from npcbnet.nets import CBNet, Converter, ConverterConfig, branchynet_lenet, lightweight
 from npcbnet.training import BranchyNetTask, Plan, fit
 
-COUNT, EPOCHS = (3000, 6) if COMPILED else (400, 2)
+COUNT, EPOCHS = (3000, 6) if COMPILED else (1200, 10)
 NAMES = tuple("0123456789")
 
 
@@ -22,7 +22,7 @@ def scene():
     images, labels = digits.generate(COUNT, seed=1, difficulty=0.2)
     net = branchynet_lenet((1, 28, 28), NAMES, np.random.default_rng(0))
     fit(BranchyNetTask(net, labels), images, Plan(EPOCHS, batch=64, learning_rate=3e-3), stage="test", quiet=True)
-    net.threshold = 0.1 if COMPILED else 2.2
+    net.threshold = 0.1
     return net, images, labels, easy_and_hard(net, images, labels)
 
 
@@ -111,7 +111,6 @@ def test_prototype_check_names_the_classes_that_are_misread(scene):
     assert conversion.misread(light, many) == {int(labels[hard[0]]): 1.0}
 
 
-@pytest.mark.skipif(not COMPILED, reason="training in plain NumPy takes too long for a test")
 @pytest.mark.parametrize("form, options", [
     (ConverterConfig((128, 64, 16), ("relu", "relu", "linear"), output="softmax"), {"l1": 1e-7}),
     (ConverterConfig((128, 64, 16), ("relu", "relu", "linear"), halve_input=True, halve_output=True), {"ce": 0.1})])

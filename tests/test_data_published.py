@@ -186,11 +186,12 @@ def test_real_kmnist_split():
     assert (len(loaded.train), len(loaded.validation), len(loaded.test)) == (7_333, 667, 2_000)
 
 
-def test_real_kmnist_names_only_the_missing_file(empty_home, monkeypatch):
+def test_real_kmnist_names_only_the_missing_file(empty_home, monkeypatch, tmp_path):
     real("kmnist/t10k-images-idx3-ubyte.gz")
-    if (REAL / "kmnist/train-images-idx3-ubyte.gz").exists():
-        pytest.skip("the training images are here")
-    monkeypatch.setenv("NPCBNET_DATA", str(REAL))
+    (tmp_path / "kmnist").mkdir()
+    for name in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte.gz"):
+        (tmp_path / "kmnist" / name).symlink_to((REAL / "kmnist" / name).resolve())
+    monkeypatch.setenv("NPCBNET_DATA", str(tmp_path))
     kmnist = published.SOURCES["kmnist"]
     offline = {"kmnist": published.Source(kmnist.title, kmnist.class_names, (DEAD,), kmnist.files)}
     with pytest.raises(DataError, match="missing train-images-idx3-ubyte.gz, and the download failed") as caught:

@@ -18,7 +18,7 @@ from npcbnet.errors import DataError
 TITLES = {"kmnist-8000-2000": "KMNIST (8,000/2,000 of the test file)"}
 _DEFLATE_RATIO = 1032  # see idx.py
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError, TypeError, SyntaxError,
-           RuntimeError, NotImplementedError, OverflowError, struct.error)
+           RuntimeError, OverflowError, struct.error)  # RuntimeError: also zipfile's NotImplementedError
 
 
 def read(path):
