@@ -7,15 +7,13 @@ Each run is `python -m npcbnet.train DATASET --recipe all --seed S`; finished ru
 """
 import argparse
 import json
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from npcbnet import machine
-from npcbnet.files import write_text
+from benchmarks import results
 
 COLUMNS = ("accuracy", "accuracy_easy", "accuracy_hard", "exit_rate", "exit_rate_converted", "macs", "threshold")
 
@@ -59,9 +57,8 @@ def markdown(result):
             lines.append(f"| {row['model']}{' (' + row['recipe'] + ')' if row['recipe'] else ''} | " + " | ".join(
                 cell(name) for name in COLUMNS[:5]) + f" | {row['macs']['mean']:,.0f} |")
         lines.append("")
-    seeds = result["seeds"]
-    return "\n".join(lines + [f"Mean and standard deviation over {seeds} seeds. Made by `{result['command']}` on "
-                              f"{result['machine']['cpu']}, {result['machine']['date'][:10]}.", ""])
+    lines.append(f"Mean and standard deviation over {result['seeds']} seeds. {results.made_by(result)}")
+    return "\n".join([*lines, ""])
 
 
 def main():
@@ -71,19 +68,16 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="folder of the runs")
-    parser.add_argument("--json", type=Path, help="file to write; a .md of the same name is written beside it")
+    results.add_option(parser)
     options = parser.parse_args()
     datasets = []
     for dataset in options.datasets:
         reports = [run(dataset, seed, options.out, options.threads) for seed in range(options.seeds)]
         datasets.append({"dataset": Path(dataset).stem, "title": reports[0]["dataset"], "epochs": reports[0]["epochs"],
                          "rows": summary(reports), "notes": [report["notes"] for report in reports]})
-    result = {"command": "python -m benchmarks.accuracy " + shlex.join(sys.argv[1:]),
-              "seeds": options.seeds, "machine": machine.describe(), "datasets": datasets}
+    result = {**results.stamp("accuracy"), "seeds": options.seeds, "datasets": datasets}
     text = markdown(result)
-    if options.json:
-        write_text(options.json, json.dumps(result, indent=2) + "\n")
-        write_text(options.json.with_suffix(".md"), text)
+    results.keep(options.json, result, text)
     print(text)
 
 

@@ -6,16 +6,12 @@ One thread. Per image the median of the rounds, then the mean over the images, s
 is taken. These are the readable loops of `kernels/`, called layer by layer from Python.
 """
 import argparse
-import json
-import shlex
-import sys
-from pathlib import Path
 
 import numpy as np
 
 import npcbnet
-from npcbnet import data, evaluate, machine, modelfile
-from npcbnet.files import write_text
+from benchmarks import results
+from npcbnet import data, evaluate, modelfile
 from npcbnet.training import one_blas_thread
 
 
@@ -35,16 +31,15 @@ def measure(dataset, count, rounds):
 
 def markdown(result):
     """The rows as a Markdown table, with each model's speed against LeNet."""
-    lines = ["| model | multiply-adds | µs an image | median | p95 | first call, ms | times LeNet's speed |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| model | multiply-adds | µs an image | median | p95 | times LeNet's speed |",
+             "|---|---|---|---|---|---|"]
     for rows in result["datasets"].values():
         baseline = next(row["latency_ms"] for row in rows if row["model"].endswith("-lenet"))
         for row in rows:
             times = [1e3 * row[key] for key in ("latency_ms", "latency_median_ms", "latency_p95_ms")]
             lines.append(f"| {row['model']} | {row['macs']:,} | " + " | ".join(f"{time:.0f}" for time in times)
-                         + f" | {row['latency_first_ms']:.1f} | {baseline / row['latency_ms']:.2f} |")
-    made = f"Made by `{result['command']}` on {machine.in_words(result['machine'])}, {result['machine']['date'][:10]}."
-    return "\n".join([*lines, "", made, ""])
+                         + f" | {baseline / row['latency_ms']:.2f} |")
+    return "\n".join([*lines, "", results.made_by(result), ""])
 
 
 def main():
@@ -53,14 +48,12 @@ def main():
     parser.add_argument("datasets", nargs="+", help="mnist, fmnist, digits")
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=Path, help="file to write; a .md of the same name is written beside it")
+    results.add_option(parser)
     options = parser.parse_args()
-    result = {"command": "python -m benchmarks.latency " + shlex.join(sys.argv[1:]), "machine": machine.describe(),
+    result = {**results.stamp("latency"),
               "datasets": {name: measure(name, options.images, options.rounds) for name in options.datasets}}
     text = markdown(result)
-    if options.json:
-        write_text(options.json, json.dumps(result, indent=2) + "\n")
-        write_text(options.json.with_suffix(".md"), text)
+    results.keep(options.json, result, text)
     print(text)
 
 

@@ -3,12 +3,10 @@
     NPCBNET_DATA=../shared/data python -m benchmarks.realism --json benchmarks/results/realism.json
 """
 import argparse
-import json
-from pathlib import Path
 
 import npcbnet
-from npcbnet import data, machine
-from npcbnet.files import write_text
+from benchmarks import results
+from npcbnet import data
 
 MODELS = ("digits-lenet", "digits-branchynet", "digits-lightweight", "digits-cbnet")
 
@@ -16,17 +14,14 @@ MODELS = ("digits-lenet", "digits-branchynet", "digits-lightweight", "digits-cbn
 def main():
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file to write")
+    results.add_option(parser)
     options = parser.parse_args()
     test = data.load("mnist").test
     accuracy = {name: float((npcbnet.load(name).predict(test.images) == test.labels).mean()) for name in MODELS}
-    result = {"what": "accuracy on the 10,000 MNIST test images of models trained on the generated digits alone",
-              "accuracy": accuracy,
-              "command": "python -m benchmarks.realism", "machine": machine.describe()}
-    for name, accuracy in result["accuracy"].items():
-        print(f"{name}: {100 * accuracy:.2f} %")
-    if options.json:
-        write_text(options.json, json.dumps(result, indent=2) + "\n")
+    for name, share in accuracy.items():
+        print(f"{name}: {100 * share:.2f} %")
+    what = "accuracy on the 10,000 MNIST test images of models trained on the generated digits alone"
+    results.keep(options.json, {"what": what, "accuracy": accuracy, **results.stamp("realism")})
 
 
 if __name__ == "__main__":

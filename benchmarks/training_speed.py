@@ -2,12 +2,11 @@
 
     python -m benchmarks.training_speed --peer-python /torch/bin/python --json benchmarks/results/training_speed.json
 
-60,000 images of 28x28 (MNIST where it is found, else noise: the time does not depend on it), batch 128, Adam. An epoch
+60,000 images of 28x28 (MNIST where it is found, else noise; the result says which), batch 128, Adam. An epoch
 is timed after a warm-up of 20 steps, with everything it needs: shuffling, pixels to floats, forward, backward, the
 optimiser's step.
 """
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -20,16 +19,16 @@ BATCH, IMAGES = 128, 60_000
 
 
 def images_and_labels():
-    """(N, 1, 28, 28) uint8 and (N,) int64: MNIST's training images, or noise where there are none."""
+    """(N, 1, 28, 28) uint8, (N,) int64 and what they are: MNIST's training images, or noise where there are none."""
     import numpy as np
     from npcbnet import data
     from npcbnet.errors import NpcbnetError
     try:
         mnist = data.load("mnist", validation=0)
-        return mnist.train.images, mnist.train.labels
+        return mnist.train.images, mnist.train.labels, "MNIST"
     except NpcbnetError:
         rng = np.random.default_rng(0)
-        return rng.integers(0, 256, (IMAGES, 1, 28, 28), dtype=np.uint8), rng.integers(0, 10, IMAGES)
+        return rng.integers(0, 256, (IMAGES, 1, 28, 28), dtype=np.uint8), rng.integers(0, 10, IMAGES), "noise"
 
 
 def time_npcbnet():
@@ -37,7 +36,7 @@ def time_npcbnet():
     import numpy as np
     from npcbnet.nets import lenet
     from npcbnet.training import ClassifierTask, Plan, fit
-    images, labels = images_and_labels()
+    images, labels, _ = images_and_labels()
     net = lenet((1, 28, 28), tuple("0123456789"), np.random.default_rng(0))
     fit(ClassifierTask(net.net, labels), images[:20 * BATCH], Plan(1), stage="warm-up", quiet=True)
     start = time.perf_counter()
@@ -84,22 +83,19 @@ def turn(python, worker, data):
 
 def main():
     """The command."""
+    if "--worker" in sys.argv:  # may run in a Python that has torch and no npcbnet
+        print(time_npcbnet() if sys.argv[sys.argv.index("--worker") + 1] == "npcbnet" else time_torch())
+        return
+    from benchmarks import results
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch (default: this one)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="file to write")
-    parser.add_argument("--worker", choices=["npcbnet", "torch"], help=argparse.SUPPRESS)
-    parser.add_argument("--data", help=argparse.SUPPRESS)
+    results.add_option(parser)
     options = parser.parse_args()
-    if options.worker:
-        print(time_npcbnet() if options.worker == "npcbnet" else time_torch())
-        return
     import tempfile
     import numpy as np
-    from npcbnet import machine
-    from npcbnet.files import write_text
     with tempfile.TemporaryDirectory() as folder:
-        images, labels = images_and_labels()
+        images, labels, what = images_and_labels()
         data = str(Path(folder) / "data.npz")
         np.savez(data, images=images, labels=labels)
         seconds = {"npcbnet": [], "torch": []}
@@ -112,11 +108,9 @@ def main():
     median = {worker: float(np.median(times)) for worker, times in seconds.items()}
     result = {"what": "seconds for one epoch of LeNet, 60,000 images, batch 128, Adam, one thread, taking turns",
               "seconds": seconds, "median": median, "ratio": median["torch"] / median["npcbnet"],
-              "torch": version.stdout.strip(), "machine": machine.describe(),
-              "command": "python -m benchmarks.training_speed"}
+              "images": what, "torch": version.stdout.strip(), **results.stamp("training_speed")}
     print(f"npcbnet {median['npcbnet']:.2f} s, PyTorch {median['torch']:.2f} s: {result['ratio']:.2f} times as fast")
-    if options.json:
-        write_text(options.json, json.dumps(result, indent=2) + "\n")
+    results.keep(options.json, result)
 
 
 if __name__ == "__main__":

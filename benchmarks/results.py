@@ -1,0 +1,31 @@
+"""What every benchmark does with its result: the command as typed, the machine, a JSON file and a table beside it."""
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from npcbnet import machine
+from npcbnet.files import write_text
+
+
+def stamp(name):
+    """{"command", "machine"} of a benchmark's result; name: the benchmark's module."""
+    return {"command": shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]), "machine": machine.describe()}
+
+
+def made_by(result):
+    """The line under a table: which command made it, where and when."""
+    return f"Made by `{result['command']}` on {machine.in_words(result['machine'])}, {result['machine']['date'][:10]}."
+
+
+def add_option(parser):
+    """The option --json."""
+    parser.add_argument("--json", type=Path, help="file to write; a table goes into the .md of the same name beside it")
+
+
+def keep(path, result, table=None):
+    """Write result to `path` (nothing where that is None), and the table, if there is one, to the .md beside it."""
+    if path is not None:
+        write_text(path, json.dumps(result, indent=2) + "\n")
+        if table is not None:
+            write_text(path.with_suffix(".md"), table)
