@@ -1,8 +1,8 @@
 """Mean over windows."""
 from npcbnet.errors import ShapeError
 from npcbnet.kernels import pool
-from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
-from npcbnet.layers.maxpool2d import pooled_side
+from npcbnet.layers.base import Layer, aligned_empty, flag, images_first, images_last, positive
+from npcbnet.layers.maxpool2d import pooled_shape
 
 
 class AvgPool2d(Layer):
@@ -22,10 +22,7 @@ class AvgPool2d(Layer):
             raise ShapeError(f"AvgPool2d: pad must be at most half the kernel, not {pad} for a kernel of {kernel}")
 
     def output_shape(self, shape):
-        expect(len(shape) == 3 and min(shape) > 0, self, shape, "(C, H, W) images")
-        sides = [pooled_side(side, self.kernel, self.stride, self.pad, self.ceil_mode) for side in shape[1:]]
-        expect(min(sides) >= 1, self, shape, "images no smaller than its window")
-        return (shape[0], *sides)
+        return pooled_shape(self, shape)
 
     def forward(self, x, train=False, rng=None):
         shape = self.output_shape(x.shape[1:])

@@ -4,12 +4,14 @@ A layer's arrays are (N, C, H, W) or (N, D) to everyone who reads or calls it. I
 `(C, H, W, N)`, so that the inner loop of every kernel runs over neighbouring floats. A layer takes any array, brings it
 into that order (no copy when it already is), and returns a view that reads (N, ...) again.
 """
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from npcbnet.errors import ShapeError
 
 
-class Layer:
+class Layer(ABC):
     """One operator: its parameters, forward, backward, output shape and cost.
 
     `fields` names the constructor's arguments; with the class's `name` they are the layer's whole configuration.
@@ -42,13 +44,13 @@ class Layer:
         """Multiply-adds for one image whose input has this shape, (C, H, W) or (D,)."""
         return 0
 
+    @abstractmethod
     def forward(self, x, train=False, rng=None):
         """x (N, ...) -> (y (N, ...), backward).
 
         backward(dy, need_dx=True) -> (dx or None, {parameter name: gradient}); None instead of backward without train.
         rng: numpy.random.Generator, used by layers that draw (Dropout) and only in training.
         """
-        raise NotImplementedError(f"{type(self).__name__}.forward")
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{field}={getattr(self, field)!r}' for field in self.fields)})"
@@ -69,7 +71,7 @@ def images_first(x):
 
 
 def aligned_empty(shape, dtype):
-    """An uninitialised array that starts on a cache line: vector loads then never straddle two (+20 % speed)."""
+    """An uninitialised array that starts on a cache line: vector loads then never straddle two of them."""
     dtype = np.dtype(dtype)
     size = dtype.itemsize
     for side in shape:

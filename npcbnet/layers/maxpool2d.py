@@ -18,6 +18,14 @@ def pooled_side(side, kernel, stride, pad, ceil_mode):
     return windows - 1 if (windows - 1) * stride >= side + pad else windows
 
 
+def pooled_shape(layer, shape):
+    """(C, P, Q) of what a pooling layer makes of (C, H, W) images. Raises ShapeError where no window fits."""
+    expect(len(shape) == 3 and min(shape) > 0, layer, shape, "(C, H, W) images")
+    sides = [pooled_side(side, layer.kernel, layer.stride, layer.pad, layer.ceil_mode) for side in shape[1:]]
+    expect(min(sides) >= 1, layer, shape, "images no smaller than its window")
+    return (shape[0], *sides)
+
+
 class MaxPool2d(Layer):
     """x (N, C, H, W) -> y (N, C, P, Q). Padding never wins: windows see only the pixels that exist."""
 
@@ -34,10 +42,7 @@ class MaxPool2d(Layer):
             raise ShapeError(f"MaxPool2d: kernel must be at most 15 and pad at most half of it, not {kernel} and {pad}")
 
     def output_shape(self, shape):
-        expect(len(shape) == 3 and min(shape) > 0, self, shape, "(C, H, W) images")
-        sides = [pooled_side(side, self.kernel, self.stride, self.pad, self.ceil_mode) for side in shape[1:]]
-        expect(min(sides) >= 1, self, shape, "images no smaller than its window")
-        return (shape[0], *sides)
+        return pooled_shape(self, shape)
 
     def forward(self, x, train=False, rng=None):
         shape = self.output_shape(x.shape[1:])

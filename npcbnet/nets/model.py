@@ -1,4 +1,5 @@
 """What every trained model offers: predict, predict_proba, explain, its cost, a configuration to rebuild it from."""
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class Explanation:
     converted: np.ndarray | None
 
 
-class Model:
+class Model(ABC):
     """Base of the nets. A subclass names its `parts` (Sequentials) and computes `_run`."""
 
     kind = ""
@@ -97,9 +98,9 @@ class Model:
         except KeyError as error:
             raise ShapeError(f"this model has no parameter {error} yet: load or train it first") from None
 
+    @abstractmethod
     def _run(self, images):
         """Checked images (N, C, H, W) -> p (N, O), entropy (N,), exit (N,), converted (N, C, H, W) or None."""
-        raise NotImplementedError(f"{type(self).__name__}._run")
 
     def _empty_answer(self, count):
         """p (N, O), entropy (N,) and exit (N,) to be filled; every image is expected at exit 1."""
