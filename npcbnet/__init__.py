@@ -17,7 +17,8 @@ __version__ = "0.1.0"
 if not (Path(__file__).parent / "kernels").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
-_LAZY = {"load": "npcbnet.modelfile", "save": "npcbnet.modelfile", "NpcbnetError": "npcbnet.errors"}
+_LAZY = {"load": "npcbnet.modelfile", "save": "npcbnet.modelfile", "compile": "npcbnet.runtime",
+         "NpcbnetError": "npcbnet.errors"}
 __all__ = ["__version__", *_LAZY]
 
 

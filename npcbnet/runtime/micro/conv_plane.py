@@ -1,0 +1,40 @@
+"""Convolution of one image, stride 1, few channels: one long row of pixels, every tap a shift of it.
+
+    framed map, rows W + pad long:  0 0 0 0 0 0 0 0 0 0       the zeros right of a row
+                                    0 0 a b c 0 0 d e f       are those left of the next
+                                    0 0 ...
+
+    output (row 0, column 0..)  =  sum over taps of  w[k, l] * map[k * pitch + l ...]
+
+Vectors run over the whole map, not over its short rows, so only the two or three columns between rows are wasted.
+`outs` output channels x `vectors` registers are summed at once: one load feeds `outs` multiply-adds, one weight
+`vectors`. Bias, pooling and clamping are the next step's (`finish_plane`).
+
+row: x, w, y, C, channel tiles, position tiles, pitch, x's channel stride, y's channel stride.
+fixed: kernel, outs, vectors. Weights are packed (channel tile, C, K, K, outs).
+"""
+
+
+def write(f, kernel, outs, vectors):
+    """The function's text."""
+    x, w, y = f.pointers(0, 3)
+    C, tiles, places, pitch, x_channel, y_channel = f.numbers(3, 6)
+    taps, wide = kernel * kernel * outs, vectors * f.lanes
+    with f.loop(0, tiles) as t:
+        wt, yt = f.at(w, t * C * taps), f.at(y, t * y_channel * outs)
+        with f.loop(0, places) as place:
+            xp = f.at(x, place * wide)
+            with f.loop(0, C, carried=[f.constant(0.0)] * (outs * vectors)) as loop:
+                sums, xc, wc = loop.sums, f.at(xp, loop.number * x_channel), f.at(wt, loop.number * taps)
+                for k in range(kernel):
+                    row = f.at(xc, pitch * k)
+                    for l in range(kernel):
+                        here = [f.load(row, l + u * f.lanes) for u in range(vectors)]
+                        for o in range(outs):
+                            weight = f.broadcast(wc, (k * kernel + l) * outs + o)
+                            for u in range(vectors):
+                                sums[o * vectors + u] = f.fma(here[u], weight, sums[o * vectors + u])
+            for o in range(outs):
+                for u in range(vectors):
+                    f.store(loop.results[o * vectors + u], yt, y_channel * o + place * wide + u * f.lanes)
+    return f.finish()

@@ -1,0 +1,160 @@
+"""A trained model compiled for this machine: `compile(model)` gives a Predictor."""
+import threading
+
+import numpy as np
+
+from npcbnet.nets import BranchyNet, CBNet
+from npcbnet.nets.converter import Converter
+from npcbnet.nets.images import as_images
+from npcbnet.nets.model import Explanation
+from npcbnet.runtime import context
+from npcbnet.runtime.layerwise import check_converts, check_threads
+from npcbnet.runtime.library import KERNEL, library
+from npcbnet.runtime.models import program_of
+
+# Entropies that a group of images and a single image compute differ by rounding. Where the first exit's lies as near to
+# the threshold as this, the single image's decides, so that an exit never depends on the company.
+NEAR = 1e-2, 1e-5  # relative, absolute (nats)
+
+
+class Predictor:
+    """One model, ready to predict: no allocation beyond the answers, one native call.
+
+    Not for two threads at a time: give each thread a Predictor of its own. threads: how many this one may use itself.
+    """
+
+    def __init__(self, model, threads=1):
+        check_threads(threads)
+        self.model, self.threads = model, int(threads)
+        self.input_shape = model.input_shape
+        self._classes = 0 if isinstance(model, Converter) else model.classes
+        self._library = library()
+        self._run_native = KERNEL(self._library.address("executor"))
+        self._one = program_of(model, self._library, 0).place()
+        self._group = None
+        self._crew = None
+        self._prepare_one()
+
+    def _prepare_one(self):
+        """Room for one image and its answer, and where the native code finds them."""
+        C, H, W = self.input_shape
+        self._pixels = np.zeros((C, H, W), np.uint8), np.zeros((C, H, W), np.float32)
+        self._p = np.zeros((1, max(1, self._classes)), np.float32)
+        self._numbers = np.zeros(2, np.int64)  # label, exit
+        self._entropies = np.zeros(2, np.float32)  # at the exit taken, at the first
+        self._picture = np.zeros((1, C, H, W), np.float32)
+        shapes = [(1, C, H, W)] + ([(H, W), (1, H, W)] if C == 1 else [(C, H, W)])
+        self._views = {(shape, pixels.dtype): pixels.reshape(shape) for pixels in self._pixels for shape in shapes}
+        ctx = self._one.context
+        ctx[context.COUNT] = 1
+        ctx[context.P], ctx[context.LABEL] = self._p.ctypes.data, self._numbers.ctypes.data
+        ctx[context.EXIT] = self._numbers[1:].ctypes.data
+        ctx[context.ENTROPY], ctx[context.EARLY] = self._entropies.ctypes.data, self._entropies[1:].ctypes.data
+        self._sources = {pixels.dtype: pixels.ctypes.data for pixels in self._pixels}
+
+    def predict(self, images):
+        """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError."""
+        if self._answer_one(images):
+            return self._numbers[:1].copy()
+        return self._answer(images)[0]
+
+    def predict_proba(self, images):
+        """Probabilities (N, O) float32, rows sum to 1. Raises ShapeError."""
+        if self._answer_one(images):
+            return self._p.copy()
+        return self._answer(images)[1]
+
+    def explain(self, images):
+        """An Explanation: label, confidence, entropy, exit and converted image of each. Raises ShapeError."""
+        label, p, entropy, exits, converted = self._answer(images, isinstance(self.model, CBNet))
+        return Explanation(label, p.max(axis=1), entropy.astype(np.float64), exits, converted)
+
+    def convert(self, images):
+        """The images as the classifier sees them, (N, C, H, W) float32 in 0..1. Raises ShapeError."""
+        check_converts(self.model)
+        return self._answer(images, True)[4]
+
+    def warmup(self):
+        """Prepare everything, so that no later call is slower than the ones after it. Returns self."""
+        for count in (1, 2 * self._library.target.lanes):
+            self._answer(np.zeros((count, *self.input_shape), np.uint8))
+        return self
+
+    def _answer_one(self, images):
+        """Answer a single image into the arrays of _prepare_one; False where it is not the plain case."""
+        if type(images) is not np.ndarray:
+            return False
+        view = self._views.get((images.shape, images.dtype))
+        if view is None or not self._classes:
+            return False
+        view[...] = images
+        one = self._one
+        one.context[context.IMAGES] = self._sources[images.dtype]
+        one.context[context.IS_FLOAT] = images.dtype == np.float32
+        one.context[context.PICTURE] = one.context[context.LAST] = 0
+        one.counter[0] = 0
+        self._run_native(one.start)
+        if one.context[context.STRANGE]:
+            one.context[context.STRANGE] = 0
+            as_images(images, self.input_shape)
+        return True
+
+    def _answer(self, images, pictures=False):
+        """label, p, entropy, exits, converted (or None) of any images."""
+        images = np.ascontiguousarray(as_images(images, self.input_shape, check_values=False))
+        count = len(images)
+        label, exits = np.empty((2, count), np.int64)
+        p, entropies = np.empty((count, self._classes), np.float32), np.empty((2, count), np.float32)
+        converted = np.empty((count, *self.input_shape), np.float32) if pictures or not self._classes else None
+        arrays = {context.IMAGES: images, context.P: p, context.ENTROPY: entropies[0], context.EARLY: entropies[1],
+                  context.LABEL: label, context.EXIT: exits, context.PICTURE: converted}
+        if count:
+            self._run(arrays, images, count)
+        if isinstance(self.model, BranchyNet) and count >= self._least_group():
+            self._decide_again(arrays, images, entropies[1])
+        return label, p, entropies[0], exits, converted
+
+    def _least_group(self):
+        """From how many images on they are worked on in groups."""
+        return max(2, self._library.target.lanes // 2)
+
+    def _run(self, arrays, images, count):
+        """Let the native code fill the arrays for `count` images."""
+        if count < self._least_group():
+            crew = [self._one]
+        else:
+            if self._group is None:
+                self._group = program_of(self.model, self._library, self._vectors())
+                self._crew = [self._group.place() for _ in range(self.threads)]
+            crew = self._crew[:max(1, min(self.threads, count // self._group.group))]
+        for placed in crew:
+            ctx = placed.context
+            for place, array in arrays.items():
+                ctx[place] = 0 if array is None else array.ctypes.data
+            ctx[context.IS_FLOAT], ctx[context.COUNT] = images.dtype == np.float32, count
+            ctx[context.LAST] = ctx[context.WAITING] = ctx[context.STRANGE] = 0
+            placed.share(crew[0].counter)
+        crew[0].counter[0] = 0
+        helpers = [threading.Thread(target=self._run_native, args=(placed.start,)) for placed in crew[1:]]
+        for helper in helpers:
+            helper.start()
+        self._run_native(crew[0].start)
+        for helper in helpers:
+            helper.join()
+        strange = any(placed.context[context.STRANGE] for placed in crew)
+        if crew[0] is self._one:
+            self._one.context[context.STRANGE] = 0
+            self._prepare_one()
+        if strange:
+            as_images(images, self.input_shape)
+
+    def _vectors(self):
+        """Registers that a group of images fills: more where large dense layers would be read from far for each."""
+        return 1
+
+    def _decide_again(self, arrays, images, early):
+        """Answer anew, one by one, the images whose first exit hangs on rounding."""
+        threshold = self.model.threshold
+        for i in np.flatnonzero(np.abs(early - threshold) <= NEAR[0] * threshold + NEAR[1]):
+            some = {place: None if array is None else array[i:i + 1] for place, array in arrays.items()}
+            self._run(some, images[i:i + 1], 1)
