@@ -4,7 +4,8 @@
     predictor = runtime.compile(model)         # a Classifier, BranchyNet, CBNet or Converter
     labels = predictor.predict(images)
 
-The README beside this file draws how it works. It needs llvmlite, which comes with Numba; without it, the layers answer.
+The README beside this file draws how it works. It needs llvmlite, which comes with Numba; without it, the layers
+answer.
 """
 import warnings
 
@@ -15,8 +16,8 @@ def compile(model, threads=1):
     """A Predictor for the model as it is now (weights are copied). threads: how many it may use for large batches.
 
     Where this machine has no engine (no llvmlite, NUMBA_DISABLE_JIT=1, a 32-bit processor), a Layerwise with the same
-    methods, which calls the layers one by one. Raises UsageError for impossible `threads`, ShapeError for a model without
-    parameters.
+    methods, which calls the layers one by one. Raises UsageError for impossible `threads`, ShapeError for a model
+    without parameters.
     """
     from npcbnet.kernels._jit import COMPILED
     if not COMPILED:

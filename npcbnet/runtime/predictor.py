@@ -21,14 +21,15 @@ class Predictor:
     """One model, ready to predict: no allocation beyond the answers, one native call.
 
     Not for two threads at a time: give each thread a Predictor of its own. threads: how many this one may use itself.
+    kernels: a Library for another target than `host()`, e.g. one of narrower vectors.
     """
 
-    def __init__(self, model, threads=1):
+    def __init__(self, model, threads=1, kernels=None):
         check_threads(threads)
         self.model, self.threads = model, int(threads)
         self.input_shape = model.input_shape
         self._classes = 0 if isinstance(model, Converter) else model.classes
-        self._library = library()
+        self._library = kernels or library()
         self._run_native = KERNEL(self._library.address("executor"))
         self._one = program_of(model, self._library, 0).place()
         self._group = None
