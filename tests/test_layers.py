@@ -19,7 +19,11 @@ CASES = {  # layer and the shape of its input (N, ...); sizes that plain Python 
     "clip": [(Clip(-0.31, 0.77), (3, 2, 4, 5)), (Clip(), (1, 7)), (Clip(-1.234, 99), (5, 9))],
     "conv2d": [(Conv2d(2, 3, 3), (2, 2, 5, 6)), (Conv2d(3, 6, 5, pad=3), (1, 3, 4, 6)),
                (Conv2d(2, 7, 3, 2, 1), (3, 2, 7, 6)), (Conv2d(2, 5, 1), (17, 2, 2, 3)),
-               (Conv2d(4, 2, 4, 3, 2), (2, 4, 8, 9)), (Conv2d(2, 3, 2, 2), (1, 2, 5, 4))],
+               (Conv2d(4, 2, 4, 3, 2), (2, 4, 8, 9)), (Conv2d(2, 3, 2, 2), (1, 2, 5, 4)),
+               (Conv2d(4, 6, 3, pad=1, groups=2), (2, 4, 5, 3)), (Conv2d(6, 3, 2, 2, 1, groups=3), (1, 6, 4, 5)),
+               (Conv2d(4, 4, 3, pad=1, groups=4), (3, 4, 5, 6)), (Conv2d(3, 3, 3, 2, 1, groups=3), (1, 3, 6, 5)),
+               (Conv2d(2, 6, 3, pad=2, groups=2), (2, 2, 3, 4)), (Conv2d(2, 3, 3, bias=False), (2, 2, 4, 5)),
+               (Conv2d(2, 2, 5, 3, 4, groups=2, bias=False), (2, 2, 6, 5))],
     "dense": [(Dense(7, 4), (3, 7)), (Dense(1, 6), (1, 1)), (Dense(5, 11), (17, 5))],
     "dropout": [(Dropout(0.4), (3, 2, 4, 5)), (Dropout(0.0), (2, 6))],
     "flatten": [(Flatten(), (3, 2, 4, 5)), (Flatten(), (1, 2, 3, 1)), (Flatten(), (3, 6))],
@@ -229,6 +233,7 @@ def test_a_read_only_input_gives_the_same_answer(layer, shape):
 @pytest.mark.skipif(not COMPILED, reason="the bits of BLAS depend on the batch")
 @pytest.mark.parametrize("layer, shape", [
     (Conv2d(3, 6, 5, pad=3), (3, 9, 8)), (Conv2d(2, 7, 3, 2, 1), (2, 7, 6)), (Dense(90, 11), (90,)),
+    (Conv2d(6, 9, 3, pad=1, groups=3), (6, 9, 8)), (Conv2d(6, 6, 3, 2, 1, groups=6), (6, 7, 6)),
     (Dense(33, 5), (33,)), (MaxPool2d(), (3, 5, 7)), (AvgPool2d(), (3, 6, 4)), (ReLU(), (50,)),
     (Sigmoid(), (53,)), (Clip(), (50,)),
     (Upsample2d(), (2, 4, 5)), (Flatten(), (3, 4, 5)), (Reshape([3, 5, 2]), (30,)), (Softmax(150.0), (784,)),
@@ -260,8 +265,15 @@ LENET = [  # from the table of B-LeNet (kunglab/branchynet): layer, input shape,
 ]
 
 
-@pytest.mark.parametrize("layer, shape, macs, parameters", LENET, ids=repr)
-def test_macs_and_parameters_of_lenet_layers(layer, shape, macs, parameters):
+GROUPS = [  # depthwise, grouped and pointwise convolutions: height * width * outputs * taps, weights and biases
+    (Conv2d(32, 32, 3, pad=1, groups=32), (32, 16, 16), 16 * 16 * 32 * 9, 32 * 9 + 32),
+    (Conv2d(32, 64, 3, 2, 1, groups=4), (32, 16, 16), 8 * 8 * 64 * 8 * 9, 64 * 8 * 9 + 64),
+    (Conv2d(32, 64, 1, bias=False), (32, 16, 16), 16 * 16 * 64 * 32, 64 * 32),
+]
+
+
+@pytest.mark.parametrize("layer, shape, macs, parameters", LENET + GROUPS, ids=repr)
+def test_macs_and_parameters_of_single_layers(layer, shape, macs, parameters):
     assert layer.macs(shape) == macs
     assert sum(int(np.prod(shape)) for shape in layer.param_shapes().values()) == parameters
 
@@ -294,6 +306,17 @@ def test_configuration_survives_json(layer, shape):
     assert again.param_shapes() == layer.param_shapes() and not again.params
 
 
+def test_a_field_at_its_default_is_left_out_of_the_configuration():
+    """So a configuration from before the field existed still loads, and is written again to the same bytes."""
+    before = {"layer": "conv2d", "in_channels": 4, "out_channels": 4, "kernel": 3, "stride": 1, "pad": 0}
+    assert from_config(before).config() == before == Conv2d(4, 4, 3).config()
+    assert from_config({**before, "groups": 4}).config() == {**before, "groups": 4} != before
+    assert Conv2d(4, 4, 3, groups=1, bias=False).config() == {**before, "bias": False}
+    for wrong in {"group": 2}, {"weight": 1}:
+        with pytest.raises(ModelFileError, match="has the fields"):
+            from_config({**before, **wrong})
+
+
 def test_the_configuration_of_a_sequential_is_the_list_of_its_layers():
     layer = Sequential([Dense(3, 2), Sequential([ReLU()])])
     assert layer.config() == [{"layer": "dense", "in_features": 3, "out_features": 2}, [{"layer": "relu"}]]
@@ -314,7 +337,8 @@ def test_a_layer_name_that_is_no_text_is_refused(name):
         from_config({"layer": name})
 
 
-SIZES = {"conv2d": ("in_channels", "out_channels", "kernel", "stride", "pad"), "dense": ("in_features", "out_features"),
+SIZES = {"conv2d": ("in_channels", "out_channels", "kernel", "stride", "pad", "groups"),
+         "dense": ("in_features", "out_features"),
          "maxpool2d": ("kernel", "stride", "pad"), "avgpool2d": ("kernel", "stride", "pad")}
 
 
@@ -328,7 +352,8 @@ def test_a_size_that_is_no_whole_number_is_refused_by_name(name, field, value):
 
 @pytest.mark.parametrize("make", [
     lambda: Dense(0, 3), lambda: Conv2d(1, 0, 3), lambda: Conv2d(1, 1, 0), lambda: Conv2d(1, 1, 3, stride=0),
-    lambda: Conv2d(1, 1, 3, pad=3), lambda: Conv2d(1, 1, 3, pad=10 ** 9),
+    lambda: Conv2d(1, 1, 3, pad=3), lambda: Conv2d(1, 1, 3, pad=10 ** 9), lambda: Conv2d(4, 6, 3, groups=4),
+    lambda: Conv2d(6, 4, 3, groups=4), lambda: Conv2d(4, 4, 3, groups=8), lambda: Conv2d(4, 4, 3, bias=1),
     lambda: MaxPool2d(0), lambda: MaxPool2d(16), lambda: MaxPool2d(3, pad=2), lambda: AvgPool2d(2, pad=10 ** 9),
     lambda: Dropout(1), lambda: Dropout(-0.1), lambda: Dropout(True), lambda: Dropout("0.5"),
     lambda: Dropout(float("nan")),

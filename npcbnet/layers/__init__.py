@@ -34,7 +34,7 @@ def from_config(config):
         raise ModelFileError(f"unknown layer {name!r:.60}; this version knows {', '.join(LAYERS)}")
     layer = LAYERS[name]
     fields = {key: value for key, value in config.items() if key != "layer"}
-    if sorted(fields) != sorted(layer.fields):
+    if not set(layer.fields) - set(layer.defaults) <= set(fields) <= set(layer.fields):
         raise ModelFileError(f"layer {layer.name!r} has the fields {list(layer.fields)}, "
                              f"the file gives {sorted(fields)!r:.200}")
     return layer(**fields)

@@ -14,19 +14,27 @@ from npcbnet.errors import ShapeError
 class Layer(ABC):
     """One operator: its parameters, forward, backward, output shape and cost.
 
-    `fields` names the constructor's arguments; with the class's `name` they are the layer's whole configuration.
+    `fields` names the constructor's arguments; with the class's `name` they are the layer's whole configuration. A
+    field in `defaults` is left out of it at that value: so a field can be added, and files from before it still load.
     `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it.
     """
 
     name = ""
     fields = ()
+    defaults = {}
 
     def __init__(self):
         self.params = {}
 
     def config(self):
         """The layer as plain JSON values: {"layer": name, field: value, ...}."""
-        return {"layer": self.name, **{field: getattr(self, field) for field in self.fields}}
+        return {"layer": self.name, **self._values()}
+
+    def _values(self):
+        """{field: value} without those at their default."""
+        values = {field: getattr(self, field) for field in self.fields}
+        return {field: value for field, value in values.items()
+                if field not in self.defaults or value != self.defaults[field]}
 
     def param_shapes(self):
         """{parameter name: shape}, computed without allocating anything."""
@@ -53,7 +61,7 @@ class Layer(ABC):
         """
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{field}={getattr(self, field)!r}' for field in self.fields)})"
+        return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in self._values().items())})"
 
 
 def images_last(x):
