@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import Conv2d, initialise
+from npcbnet.layers import BatchNorm2d, Conv2d, Dense, ReLU, Residual, Sequential, initialise
 
 some = settings(max_examples=40 if COMPILED else 12, deadline=None)
 sides, seeds = st.integers(1, 7), st.integers(0, 2 ** 32 - 1)
@@ -19,8 +19,9 @@ def run(layer, seed, shape):
     """x, y, dy, dx, gradients of a layer with random float64 parameters on a random input; the cotangent is random."""
     rng = np.random.default_rng(seed)
     initialise(layer, rng, dtype=np.float64)
-    layer.params = {name: rng.uniform(0.5, 1.5, array.shape) * (rng.choice([-1, 1], array.shape)
-                    if name in ("weight", "bias") else 1) for name, array in layer.params.items()}
+    signs = {True: [1], False: [-1, 1]}  # a variance is positive
+    layer.params = {name: rng.uniform(0.5, 1.5, array.shape) * rng.choice(signs["running" in name], array.shape)
+                    for name, array in layer.params.items()}
     x = rng.standard_normal(shape)
     y, backward = layer.forward(x, train=True, rng=rng)
     dy = rng.standard_normal(y.shape)
@@ -82,3 +83,59 @@ def test_groups_do_not_see_each_other(groups):
     seen = layer.forward(x)[0].any(axis=(0, 2, 3))
     size = 6 // groups
     np.testing.assert_array_equal(seen, np.arange(6) // size == 4 // size)
+
+
+@given(st.integers(1, 4), st.integers(1, 3), sides, sides, st.sampled_from([1e-5, 0.1]),
+       st.sampled_from([0.1, 0.4, 1.0]), seeds)
+@some
+def test_batchnorm_from_its_definition(N, C, H, W, eps, momentum, seed):
+    layer = BatchNorm2d(C, eps, momentum)
+    x, y, dy, dx, grads = run(layer, seed, (N, C, H, W))
+    params, count = layer.params, N * H * W
+    for c in range(C):
+        values, cotangent = x[:, c].ravel().tolist(), dy[:, c].ravel()
+        mean = sum(values) / count
+        variance = sum((value - mean) ** 2 for value in values) / count
+        deviation = np.sqrt(variance + eps)
+        normal = (x[:, c].ravel() - mean) / deviation
+        agree(y[:, c].ravel(), params["weight"][c] * normal + params["bias"][c])
+        # dx from the Jacobian: d normal[i] / d x[j] = ((i == j) - 1 / m - normal[i] normal[j] / m) / deviation
+        jacobian = (np.eye(count) - 1 / count - np.outer(normal, normal) / count) / deviation
+        agree(dx[:, c].ravel(), params["weight"][c] * (cotangent @ jacobian))
+        assert grads["weight"][c] == pytest.approx(cotangent @ normal, rel=1e-9, abs=1e-9)
+        assert grads["bias"][c] == pytest.approx(cotangent.sum(), rel=1e-9, abs=1e-9)
+        moved = (1 - momentum) * params["running_mean"][c] + momentum * mean
+        assert params["running_mean"][c] - grads["running_mean"][c] == pytest.approx(moved)
+        unbiased = sum((value - mean) ** 2 for value in values) / max(1, count - 1)
+        moved = (1 - momentum) * params["running_var"][c] + momentum * unbiased
+        assert params["running_var"][c] - grads["running_var"][c] == pytest.approx(moved)
+    predicted, _ = layer.forward(x)
+    for c in range(C):
+        normal = (x[:, c] - params["running_mean"][c]) / (params["running_var"][c] + eps) ** 0.5
+        agree(predicted[:, c], params["weight"][c] * normal + params["bias"][c])
+
+
+def test_batchnorm_keeps_its_digits_far_from_zero():
+    """A variance taken as mean square minus squared mean would be 0 or negative here."""
+    layer = initialise(BatchNorm2d(2), np.random.default_rng(0))
+    x = (np.random.default_rng(1).standard_normal((8, 2, 5, 5)) + 3000).astype(np.float32)
+    y, _ = layer.forward(x, train=True)
+    np.testing.assert_allclose(y.mean(axis=(0, 2, 3)), 0, atol=1e-3)
+    np.testing.assert_allclose(y.std(axis=(0, 2, 3)), 1, atol=1e-2)
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.booleans(), seeds)
+@some
+def test_residual_is_a_sum_of_two_ways(N, D, projected, seed):
+    shortcut = Dense(D, D) if projected else None
+    layer = Residual(Sequential([Dense(D, D), ReLU()]), shortcut)
+    x, y, dy, dx, grads = run(layer, seed, (N, D))
+    body = layer.params["body.0.weight"]
+    inner = x @ body + layer.params["body.0.bias"]
+    straight = layer.params["shortcut.weight"] if projected else np.eye(D)
+    agree(y, np.maximum(inner, 0) + x @ straight + (layer.params["shortcut.bias"] if projected else 0))
+    agree(dx, (dy * (inner > 0)) @ body.T + dy @ straight.T)
+    agree(grads["body.0.weight"], x.T @ (dy * (inner > 0)))
+    assert set(grads) == set(layer.param_shapes())
+    if projected:
+        agree(grads["shortcut.weight"], x.T @ dy)

@@ -4,6 +4,7 @@ A layer's arrays are (N, C, H, W) or (N, D) to everyone who reads or calls it. I
 `(C, H, W, N)`, so that the inner loop of every kernel runs over neighbouring floats. A layer takes any array, brings it
 into that order (no copy when it already is), and returns a view that reads (N, ...) again.
 """
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -16,12 +17,17 @@ class Layer(ABC):
 
     `fields` names the constructor's arguments; with the class's `name` they are the layer's whole configuration. A
     field in `defaults` is left out of it at that value: so a field can be added, and files from before it still load.
-    `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it.
+    `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it. Those in
+    `statistics` are measured in training, not learned: in their gradient's place stands the step that they ask for, to
+    be subtracted as it is. `starts` names parameters that begin at a constant, and it; the other biases begin at 0.
     """
 
     name = ""
     fields = ()
     defaults = {}
+    nested = ()  # fields that hold layers themselves
+    statistics = ()
+    starts = {}
 
     def __init__(self):
         self.params = {}
@@ -51,6 +57,10 @@ class Layer(ABC):
     def macs(self, shape):
         """Multiply-adds for one image whose input has this shape, (C, H, W) or (D,)."""
         return 0
+
+    def peak(self, shape):
+        """Values of one image in the largest map that forward makes, inside or at the end."""
+        return math.prod(self.output_shape(shape))
 
     @abstractmethod
     def forward(self, x, train=False, rng=None):
