@@ -8,14 +8,16 @@ import pytest
 from npcbnet.errors import ModelFileError, NpcbnetError, ShapeError, UsageError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import (LAYERS, AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU,
-                            Reshape, Residual, Sequential, Sigmoid, Softmax, Upsample2d, from_config, initialise)
+from npcbnet.layers import (LAYERS, AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
+                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6,
+                            Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, from_config, initialise)
 from npcbnet.layers.base import images_last
 from npcbnet.layers.maxpool2d import pooled_side
 
 CASES = {  # layer and the shape of its input (N, ...); sizes that plain Python can loop over
     "avgpool2d": [(AvgPool2d(), (3, 2, 6, 4)), (AvgPool2d(3, 2, 1, True), (2, 2, 6, 7)),
-                  (AvgPool2d(3, 2, 1, False, True), (1, 3, 5, 8)), (AvgPool2d(4, 4), (17, 2, 4, 4))],
+                  (AvgPool2d(3, 2, 1, False, True), (1, 3, 5, 8)), (AvgPool2d(4, 4), (17, 2, 4, 4)),
+                  (AvgPool2d(3, 2, 2), (2, 2, 4, 5)), (AvgPool2d(3, 2, 2, True, True), (2, 2, 4, 5))],
     "batchnorm2d": [(BatchNorm2d(2), (3, 2, 4, 5)), (BatchNorm2d(3, 0.01, 0.3), (2, 3, 1, 2)),
                     (BatchNorm2d(2), (17, 2, 2, 3)), (BatchNorm2d(1), (1, 1, 1, 1))],
     "clip": [(Clip(-0.31, 0.77), (3, 2, 4, 5)), (Clip(), (1, 7)), (Clip(-1.234, 99), (5, 9))],
@@ -26,12 +28,26 @@ CASES = {  # layer and the shape of its input (N, ...); sizes that plain Python 
                (Conv2d(4, 4, 3, pad=1, groups=4), (3, 4, 5, 6)), (Conv2d(3, 3, 3, 2, 1, groups=3), (1, 3, 6, 5)),
                (Conv2d(2, 6, 3, pad=2, groups=2), (2, 2, 3, 4)), (Conv2d(2, 3, 3, bias=False), (2, 2, 4, 5)),
                (Conv2d(2, 2, 5, 3, 4, groups=2, bias=False), (2, 2, 6, 5))],
+    "convtranspose2d": [(ConvTranspose2d(2, 3, 3), (2, 2, 3, 4)), (ConvTranspose2d(3, 2, 4, 3, 1, 2), (1, 3, 2, 3)),
+                        (ConvTranspose2d(2, 5, 3, 2, 1, 1), (3, 2, 4, 3)), (ConvTranspose2d(3, 2, 1), (17, 3, 2, 2)),
+                        (ConvTranspose2d(4, 6, 3, 2, 2, groups=2), (2, 4, 3, 3)),
+                        (ConvTranspose2d(3, 3, 3, 2, 1, groups=3, bias=False), (2, 3, 3, 4))],
     "dense": [(Dense(7, 4), (3, 7)), (Dense(1, 6), (1, 1)), (Dense(5, 11), (17, 5))],
     "dropout": [(Dropout(0.4), (3, 2, 4, 5)), (Dropout(0.0), (2, 6))],
     "flatten": [(Flatten(), (3, 2, 4, 5)), (Flatten(), (1, 2, 3, 1)), (Flatten(), (3, 6))],
+    "globalavgpool2d": [(GlobalAvgPool2d(), (3, 2, 4, 5)), (GlobalAvgPool2d(), (1, 3, 1, 1)),
+                        (GlobalAvgPool2d(), (17, 2, 3, 7))],
+    "globalmaxpool2d": [(GlobalMaxPool2d(), (3, 2, 4, 5)), (GlobalMaxPool2d(), (1, 3, 1, 1)),
+                        (GlobalMaxPool2d(), (17, 2, 3, 7))],
+    "leakyrelu": [(LeakyReLU(), (3, 2, 4, 5)), (LeakyReLU(0.2), (4, 7)), (LeakyReLU(-0.5), (2, 3))],
+    "localresponsenorm": [(LocalResponseNorm(3, 5e-5, 0.75, 2, "sum"), (3, 5, 4, 2)),
+                          (LocalResponseNorm(5, 0.7, 0.75, 1, "mean"), (2, 3, 2, 3)),
+                          (LocalResponseNorm(1, 2.0, 1.5, 0.5, "sum"), (2, 2, 2, 3)),
+                          (LocalResponseNorm(99, 0.3, 0.5, 1, "mean"), (1, 7, 3, 2))],
     "maxpool2d": [(MaxPool2d(), (3, 2, 5, 7)), (MaxPool2d(3, 2, 1), (2, 2, 6, 8)),
                   (MaxPool2d(3, 1, 1, False), (1, 3, 5, 4)), (MaxPool2d(2, 3, ceil_mode=False), (17, 2, 5, 8))],
     "relu": [(ReLU(), (3, 2, 4, 5)), (ReLU(), (4, 7))],
+    "relu6": [(ReLU6(), (3, 2, 4, 5)), (ReLU6(), (4, 7))],
     "reshape": [(Reshape([2, 3, 4]), (3, 24)), (Reshape((12,)), (2, 3, 2, 2)), (Reshape([4, 3, 1]), (5, 2, 6, 1))],
     "residual": [(Residual(Sequential([Conv2d(2, 2, 3, pad=1), BatchNorm2d(2)])), (3, 2, 4, 5)),
                  (Residual(Sequential([Conv2d(2, 3, 3, 2, 1), Sigmoid()]), Conv2d(2, 3, 1, 2)), (2, 2, 5, 4)),
@@ -44,6 +60,7 @@ CASES = {  # layer and the shape of its input (N, ...); sizes that plain Python 
         (Sequential([Dropout(0.3), Dense(4, 3), Softmax(7.5)]), (5, 4)), (Sequential([]), (2, 3))],
     "sigmoid": [(Sigmoid(), (3, 2, 4, 5)), (Sigmoid(), (2, 7))],
     "softmax": [(Softmax(), (3, 7)), (Softmax(total=101.7), (2, 9)), (Softmax(), (1, 1))],
+    "tanh": [(Tanh(), (3, 2, 4, 5)), (Tanh(), (2, 7))],
     "upsample2d": [(Upsample2d(), (3, 2, 4, 5)), (Upsample2d(), (1, 3, 1, 2)), (Upsample2d(), (2, 2, 1, 1))],
 }
 every_case = pytest.mark.parametrize("layer, shape", [case for cases in CASES.values() for case in cases], ids=repr)
@@ -249,6 +266,9 @@ def test_a_read_only_input_gives_the_same_answer(layer, shape):
     (Dense(33, 5), (33,)), (MaxPool2d(), (3, 5, 7)), (AvgPool2d(), (3, 6, 4)), (ReLU(), (50,)),
     (Sigmoid(), (53,)), (Clip(), (50,)),
     (Upsample2d(), (2, 4, 5)), (Flatten(), (3, 4, 5)), (Reshape([3, 5, 2]), (30,)), (Softmax(150.0), (784,)),
+    (GlobalAvgPool2d(), (3, 9, 7)), (GlobalMaxPool2d(), (3, 9, 7)), (ReLU6(), (50,)), (LeakyReLU(0.1), (53,)),
+    (Tanh(), (53,)), (LocalResponseNorm(3, 0.5, 0.75, 2, "sum"), (5, 3, 7)),
+    (ConvTranspose2d(3, 6, 3, 2, 1, 1), (3, 5, 4)), (ConvTranspose2d(4, 4, 3, 2, groups=4), (4, 5, 4)),
     (BatchNorm2d(3), (3, 5, 7)), (Residual(Conv2d(3, 2, 3, pad=1), Conv2d(3, 2, 1)), (3, 5, 7)),
 ], ids=repr)
 def test_an_image_has_the_same_bits_alone_and_in_any_batch(layer, shape):
@@ -282,6 +302,8 @@ GROUPS = [  # depthwise, grouped and pointwise convolutions: height * width * ou
     (Conv2d(32, 32, 3, pad=1, groups=32), (32, 16, 16), 16 * 16 * 32 * 9, 32 * 9 + 32),
     (Conv2d(32, 64, 3, 2, 1, groups=4), (32, 16, 16), 8 * 8 * 64 * 8 * 9, 64 * 8 * 9 + 64),
     (Conv2d(32, 64, 1, bias=False), (32, 16, 16), 16 * 16 * 64 * 32, 64 * 32),
+    (ConvTranspose2d(32, 24, 3, 2, 1, 1), (32, 8, 8), 8 * 8 * 32 * 24 * 9, 32 * 24 * 9 + 24),
+    (ConvTranspose2d(32, 24, 3, 2, 1, 1, groups=8), (32, 8, 8), 8 * 8 * 32 * 3 * 9, 32 * 3 * 9 + 24),
 ]
 
 
@@ -376,7 +398,8 @@ def test_a_layer_name_that_is_no_text_is_refused(name):
 SIZES = {"conv2d": ("in_channels", "out_channels", "kernel", "stride", "pad", "groups"),
          "dense": ("in_features", "out_features"),
          "maxpool2d": ("kernel", "stride", "pad"), "avgpool2d": ("kernel", "stride", "pad"),
-         "batchnorm2d": ("channels",)}
+         "batchnorm2d": ("channels",), "localresponsenorm": ("size",),
+         "convtranspose2d": ("in_channels", "out_channels", "kernel", "stride", "pad", "output_padding", "groups")}
 
 
 @pytest.mark.parametrize("value", ["3", True, False, -1, 2.0, [2], float("nan")], ids=repr)
@@ -401,6 +424,13 @@ def test_a_size_that_is_no_whole_number_is_refused_by_name(name, field, value):
     lambda: BatchNorm2d(2, eps=0), lambda: BatchNorm2d(2, eps="1"), lambda: BatchNorm2d(2, momentum=1.1),
     lambda: BatchNorm2d(2, momentum=-0.1), lambda: BatchNorm2d(2, momentum=float("nan")), lambda: Residual(None),
     lambda: Residual([ReLU()]), lambda: Residual(ReLU(), 3),
+    lambda: ConvTranspose2d(1, 1, 3, pad=3), lambda: ConvTranspose2d(1, 1, 3, output_padding=1),
+    lambda: ConvTranspose2d(1, 1, 3, 2, output_padding=2), lambda: ConvTranspose2d(2, 3, 3, groups=2),
+    lambda: ConvTranspose2d(2, 2, 3, bias="no"), lambda: AvgPool2d(3, pad=3),
+    lambda: LocalResponseNorm(4, 1, 1, 1, "sum"), lambda: LocalResponseNorm(3, -1, 1, 1, "sum"),
+    lambda: LocalResponseNorm(3, 1, 1, 0, "sum"), lambda: LocalResponseNorm(3, 1, 1, 1, "torch"),
+    lambda: LocalResponseNorm(3, 1, 1, 1, None), lambda: LocalResponseNorm(3, 1, 1, 1, ["sum"]),
+    lambda: LocalResponseNorm(3, 1, "1", 1, "sum"), lambda: LeakyReLU("0.1"), lambda: LeakyReLU(float("nan")),
     lambda: Softmax(10 ** 400), lambda: Dropout(10 ** 400),
     lambda: Softmax(0), lambda: Softmax(-1), lambda: Softmax(True), lambda: Softmax("1"), lambda: Softmax(float("inf")),
     lambda: Softmax(float("nan")), lambda: Reshape(6), lambda: Reshape("123"), lambda: Reshape([2, 3]),
@@ -422,6 +452,12 @@ def test_values_that_cannot_work_are_refused(make):
     (AvgPool2d(4), (2, 1, 3, 9), r"no smaller than its window, not an input of shape \(1, 3, 9\)"),
     (Softmax(), (2, 1, 2, 3), r"put Flatten before it, not an input of shape \(1, 2, 3\)"),
     (Upsample2d(), (2, 6), r"\(C, H, W\) images, not an input of shape \(6,\)"),
+    (ConvTranspose2d(3, 5, 3), (2, 1, 8, 8), r"ConvTranspose2d\(in.* takes \(3, H, W\) images.* shape \(1, 8, 8\)"),
+    (ConvTranspose2d(1, 5, 5, pad=4), (2, 1, 2, 8), r"at least 5 pixels, not an input of shape \(1, 2, 8\)"),
+    (ConvTranspose2d(1, 5, 5, 2, 4), (2, 1, 2, 8), r"at least 3 pixels, not an input of shape \(1, 2, 8\)"),
+    (LocalResponseNorm(3, 1, 1, 1, "sum"), (2, 9), r"\(C, H, W\) images, not an input of shape \(9,\)"),
+    (GlobalAvgPool2d(), (2, 9), r"GlobalAvgPool2d\(\) takes \(C, H, W\) images, not an input of shape \(9,\)"),
+    (GlobalMaxPool2d(), (2, 9), r"GlobalMaxPool2d\(\) takes \(C, H, W\) images, not an input of shape \(9,\)"),
     (BatchNorm2d(3), (2, 2, 4, 4), r"BatchNorm2d\(channels=3.* takes \(3, H, W\) images.* shape \(2, 4, 4\)"),
     (Residual(Sequential([Dense(4, 3)])), (2, 4), r"the body makes \(3,\), the shortcut \(4,\)"),
     (Residual(ReLU(), Conv2d(2, 3, 3)), (2, 2, 5, 5),
@@ -454,6 +490,8 @@ def test_any_shape_is_either_served_or_refused_by_our_own_error(layer, shape, gi
 @pytest.mark.parametrize("layer, given", [
     (Conv2d(1, 1, 3), (2, 1, 0, 4)), (MaxPool2d(), (2, 1, 0, 4)), (Reshape([1]), (2, 0)),
     (Conv2d(1, 1, 2, pad=1), (2, 1, 0, 4)), (MaxPool2d(2, pad=1), (2, 1, 0, 4)),
+    (GlobalAvgPool2d(), (2, 1, 0, 4)), (GlobalMaxPool2d(), (2, 1, 4, 0)), (ConvTranspose2d(1, 1, 3), (2, 1, 0, 4)),
+    (BatchNorm2d(1), (2, 1, 0, 4)), (LocalResponseNorm(1, 1, 1, 1, "sum"), (2, 1, 0, 4)),
     (AvgPool2d(2, pad=1), (2, 1, 0, 4)), (Upsample2d(), (2, 1, 0, 4)), (Softmax(), (2, 0)), (Flatten(), ()),
 ], ids=repr)
 def test_images_without_pixels_are_refused(layer, given):
@@ -485,6 +523,10 @@ def test_dropout_without_a_generator_says_what_to_do():
 @pytest.mark.parametrize("layer, shape", [(ReLU(), (3, 4)), (Clip(), (3, 4)), (Sigmoid(), (3, 4)), (Softmax(), (3, 4)),
                                           (Dense(4, 2), (3, 4)), (Conv2d(1, 2, 2), (3, 1, 2, 2)),
                                           (MaxPool2d(), (3, 1, 2, 2)), (AvgPool2d(), (3, 1, 2, 2)),
+                                          (ReLU6(), (3, 4)), (LeakyReLU(), (3, 4)), (Tanh(), (3, 4)),
+                                          (GlobalAvgPool2d(), (3, 1, 2, 2)), (GlobalMaxPool2d(), (3, 1, 2, 2)),
+                                          (LocalResponseNorm(3, 1, 0.75, 1, "mean"), (3, 2, 2, 1)),
+                                          (ConvTranspose2d(1, 2, 2, 2), (3, 1, 2, 2)),
                                           (BatchNorm2d(1), (3, 1, 2, 2)), (Residual(Dense(4, 4)), (3, 4)),
                                           (Upsample2d(), (3, 1, 2, 2))], ids=repr)
 def test_nan_comes_through_and_stays_with_its_image(layer, shape):
@@ -499,17 +541,21 @@ def test_the_functions_at_chosen_points():
     x = np.array([[-1000, -1, 0, 1, 1000]], np.float32)
     with np.errstate(over="raise", invalid="raise"):
         np.testing.assert_array_equal(ReLU().forward(x)[0], [[0, 0, 0, 1, 1000]])
+        np.testing.assert_array_equal(ReLU6().forward(x)[0], [[0, 0, 0, 1, 6]])
+        np.testing.assert_array_equal(LeakyReLU(0.125).forward(x)[0], [[-125, -0.125, 0, 1, 1000]])
+        np.testing.assert_allclose(Tanh().forward(x)[0], [[-1, -np.tanh(1), 0, np.tanh(1), 1]], rtol=1e-6)
         np.testing.assert_array_equal(Clip(-2, 0.5).forward(x)[0], [[-2, -1, 0, 0.5, 0.5]])
         np.testing.assert_allclose(Sigmoid().forward(x)[0], [[0, 1 / (1 + np.e), 0.5, np.e / (1 + np.e), 1]], rtol=1e-6)
         np.testing.assert_allclose(Softmax(3).forward(np.log([[1.0, 2, 3]]))[0], [[0.5, 1, 1.5]])
         np.testing.assert_allclose(Softmax(3).forward(x)[0], [[0, 0, 0, 0, 3]], atol=1e-30)
 
 
-def test_relu_and_clip_pass_no_gradient_where_they_are_flat():
-    x = np.array([[-3.0, 0, 0.5, 3]])
-    for layer, slopes in (ReLU(), [0, 0, 1, 1]), (Clip(0, 1), [0, 1, 1, 0]):
+def test_gradients_at_and_beyond_the_kinks():
+    x = np.array([[-3.0, 0, 0.5, 3, 6, 7]])
+    for layer, slopes in ((ReLU(), [0, 0, 1, 1, 1, 1]), (Clip(0, 1), [0, 1, 1, 0, 0, 0]), (ReLU6(), [0, 0, 1, 1, 0, 0]),
+                          (LeakyReLU(0.25), [0.25, 0.25, 1, 1, 1, 1])):
         _, backward = layer.forward(x, train=True)
-        np.testing.assert_array_equal(backward(np.full((1, 4), 7.0))[0], [np.multiply(slopes, 7)])
+        np.testing.assert_array_equal(backward(np.full((1, 6), 7.0))[0], [np.multiply(slopes, 7)])
 
 
 def test_upsampling_is_bilinear_with_half_pixel_centres():

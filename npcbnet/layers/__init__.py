@@ -6,25 +6,33 @@ from npcbnet.layers.batchnorm2d import BatchNorm2d
 from npcbnet.layers.clip import Clip
 from npcbnet.layers.container import Container
 from npcbnet.layers.conv2d import Conv2d
+from npcbnet.layers.convtranspose2d import ConvTranspose2d
 from npcbnet.layers.dense import Dense
 from npcbnet.layers.dropout import Dropout
 from npcbnet.layers.flatten import Flatten, Reshape
+from npcbnet.layers.globalpool2d import GlobalAvgPool2d, GlobalMaxPool2d
 from npcbnet.layers.initialise import initialise
+from npcbnet.layers.leakyrelu import LeakyReLU
+from npcbnet.layers.localresponsenorm import LocalResponseNorm
 from npcbnet.layers.maxpool2d import MaxPool2d
 from npcbnet.layers.relu import ReLU
+from npcbnet.layers.relu6 import ReLU6
 from npcbnet.layers.residual import Residual
 from npcbnet.layers.sequential import Sequential
 from npcbnet.layers.sigmoid import Sigmoid
 from npcbnet.layers.softmax import Softmax
+from npcbnet.layers.tanh import Tanh
 from npcbnet.layers.upsample2d import Upsample2d
 
-__all__ = ["AvgPool2d", "BatchNorm2d", "Clip", "Container", "Conv2d", "Dense", "Dropout", "Flatten", "LAYERS", "Layer",
-           "MaxPool2d", "ReLU", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Upsample2d", "from_config",
-           "initialise"]
+__all__ = ["AvgPool2d", "BatchNorm2d", "Clip", "Container", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "Flatten",
+           "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer", "LeakyReLU", "LocalResponseNorm", "MaxPool2d",
+           "ReLU", "ReLU6", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh", "Upsample2d",
+           "from_config", "initialise"]
 
 LAYERS = {layer.name: layer for layer in
-          (AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape, Residual, Sigmoid,
-           Softmax, Upsample2d)}
+          (AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
+           GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6, Reshape, Residual, Sigmoid, Softmax,
+           Tanh, Upsample2d)}
 MAX_DEPTH = 8  # of lists and layers in each other: three Residuals; a file may not recurse as deep as it likes
 
 

@@ -102,9 +102,9 @@ def aligned_empty(shape, dtype):
 
 
 def positive(name, **values):
-    """Raise ShapeError unless every value is a whole number of at least 1 (of at least 0 for `pad`)."""
+    """Raise ShapeError unless every value is a whole number of at least 1 (of at least 0 for paddings)."""
     for field, value in values.items():
-        least = 0 if field == "pad" else 1
+        least = 0 if field in ("pad", "output_padding") else 1
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ShapeError(f"{name}: {field} must be a whole number of at least {least}, not {value!r}")
 
