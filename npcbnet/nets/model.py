@@ -114,10 +114,13 @@ class Model(ABC):
         return np.empty((count, self.classes), np.float32), np.empty(count), np.ones(count, np.int64)
 
 
-def chunks(images):
-    """(slice, float images (n, C, H, W)) one after the other, n at most CHUNK."""
-    pixels = max(1, int(np.prod(images.shape[1:])))
-    size = max(1, min(CHUNK, LARGEST_MAP // (8 * pixels)))  # the largest map of our nets has 6 values a pixel
+def chunks(images, peak=0):
+    """(slice, float images (n, C, H, W)) one after the other, n at most CHUNK.
+
+    peak: values of one image in the net's largest map, where that may be more than 8 for each value of the image.
+    """
+    values = max(1, peak, 8 * int(np.prod(images.shape[1:])))
+    size = max(1, min(CHUNK, LARGEST_MAP // values))
     for start in range(0, len(images), size):
         here = slice(start, min(start + size, len(images)))
         yield here, as_floats(images[here])
