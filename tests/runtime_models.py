@@ -1,0 +1,130 @@
+"""What the tests of the engine share: which machines have one, random networks, models of every form, the comparison."""
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+
+from npcbnet.kernels._jit import COMPILED
+from npcbnet.layers import (AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape, Sequential,
+                            Sigmoid, Softmax, Upsample2d, initialise)
+from npcbnet.nets import Classifier
+
+
+def why_no_engine():
+    """Why this process has no engine; empty if it has one."""
+    if not COMPILED:
+        return "nothing is compiled in this process (no numba, or NUMBA_DISABLE_JIT)"
+    try:
+        from npcbnet.runtime.target import host
+        host()
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+NO_ENGINE = why_no_engine()
+needs_engine = pytest.mark.skipif(bool(NO_ENGINE), reason=f"no engine here: {NO_ENGINE}")
+TARGETS = {"host": {}, "4 lanes": {"lanes": 4}, "8 lanes, 16 registers": {"lanes": 8, "registers": 16}}
+
+
+@cache
+def kernels(name):
+    """The Library of this machine, or of one like it with narrower vectors."""
+    from npcbnet.runtime.library import Library
+    from npcbnet.runtime.target import host
+    return Library(dataclasses.replace(host(), **TARGETS[name]))
+
+
+def filled(net, rng, scale=1.0):
+    """The net with random weights and, unlike before training, random biases."""
+    initialise(net, rng)
+    net.params = {name: (scale * array if array.ndim > 1 else rng.normal(0, 0.3, array.shape)).astype(np.float32)
+                  for name, array in net.params.items()}
+    return net
+
+
+def names(count):
+    """Class names."""
+    return tuple(f"class {i}" for i in range(count))
+
+
+def some_images(rng, shape, count, kind="dense"):
+    """count images (N, C, H, W) uint8: "dense" noise, "ink" on a black ground, or "flat": all black, all white."""
+    images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+    if kind == "ink":
+        images[rng.random(images.shape) < 0.8] = 0
+    if kind == "flat":
+        images[:] = rng.choice([0, 255], (count, 1, 1, 1))
+    return images
+
+
+def on_maps(rng, shape):
+    """A random layer that takes (C, H, W) images of this shape."""
+    channels, side = shape[0], min(shape[1:])
+    kind = rng.choice(["conv"] * 5 + ["pool", "pool", "max", "average", "reshape", "upsample", "any", "any", "any"])
+    if kind == "conv":
+        kernel, stride = int(rng.integers(1, 8)), int(rng.choice([1, 1, 1, 2, 3]))
+        pad = int(rng.integers(0, kernel))
+        kernel = min(kernel, side + 2 * pad)
+        return Conv2d(channels, int(rng.integers(1, 13)), kernel, stride, min(pad, kernel - 1))
+    if kind == "pool":
+        return MaxPool2d(2 if side > 1 else 1, ceil_mode=bool(rng.integers(4)))
+    if kind in ("max", "average"):
+        kernel = int(rng.integers(1, min(side, 7) + 1))
+        window = kernel, int(rng.integers(1, kernel + 3)), int(rng.integers(0, kernel // 2 + 1)), bool(rng.integers(2))
+        return MaxPool2d(*window) if kind == "max" else AvgPool2d(*window, bool(rng.integers(2)))
+    if kind == "reshape":
+        return Reshape([int(side) for side in rng.permutation(shape)])
+    if kind == "upsample" and max(shape[1:]) <= 20:
+        return Upsample2d()
+    return anywhere(rng)
+
+
+def anywhere(rng):
+    """A random layer that takes any shape."""
+    low = float(rng.choice([-1.0, -0.3, 0.0, 0.1]))
+    return rng.choice([ReLU(), ReLU(), Clip(low, low + float(rng.choice([0.2, 1.0, 6.0]))), Sigmoid(), Dropout(0.3)])
+
+
+def on_features(rng, features):
+    """A random layer that takes (D,) features."""
+    kind = rng.choice(["dense", "dense", "dense", "softmax", "picture", "picture", "any", "any", "any"])
+    if kind == "dense":
+        return Dense(features, int(rng.integers(1, 71)))
+    if kind == "softmax":
+        return Softmax(float(rng.choice([1.0, 12.5])))
+    height = next(side for side in (7, 6, 5, 4, 3, 2, 1) if features % side == 0)
+    return Reshape((1, height, features // height)) if kind == "picture" and features <= 280 else anywhere(rng)
+
+
+def random_classifier(seed, length):
+    """A Classifier of about `length` random layers, in an order in which they fit, and random weights."""
+    rng = np.random.default_rng(seed)
+    shape = int(rng.choice([1, 3])), int(rng.integers(5, 41)), int(rng.integers(5, 41))
+    classes, layers, now = int(rng.integers(2, 13)), [], shape
+    for _ in range(length):
+        if len(now) == 1:
+            layer = on_features(rng, now[0])
+        else:
+            layer = on_maps(rng, now) if rng.random() < 0.9 else Flatten()
+        if np.prod(layer.output_shape(now)) <= 20_000:
+            layers.append(layer)
+            now = layer.output_shape(now)
+    if len(now) == 3 and now[1] == now[2] <= 15 and rng.random() < 0.5:  # global pooling instead of a dense layer
+        layers += [Conv2d(now[0], classes, 1), AvgPool2d(now[1]), Flatten()]
+    else:
+        layers += [Flatten(), Dense(int(np.prod(now)), classes), *([Clip(-2, 2)] if rng.random() < 0.2 else [])]
+    return Classifier(filled(Sequential(layers), rng), shape, names(classes))
+
+
+def assert_same_logits(p, q, tolerance=1e-5):
+    """p (N, O) equals the reference q to `tolerance`, as probabilities and as what the logits say: differences of ln p.
+
+    A softmax that is sure hides wrong logits; their differences, relative to the largest of them, do not.
+    """
+    np.testing.assert_allclose(p, q, rtol=0, atol=tolerance)
+    with np.errstate(divide="ignore"):
+        z, right = (np.log(x) - np.log(x.max(axis=1, keepdims=True)) for x in (p, q))
+    seen = right > -60  # below that, powers count as 0 or as exp(-80)
+    np.testing.assert_allclose(z[seen], right[seen], rtol=0, atol=tolerance * max(1, np.abs(right[seen]).max()))
