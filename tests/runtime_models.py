@@ -8,7 +8,7 @@ import pytest
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import (AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape, Sequential,
                             Sigmoid, Softmax, Upsample2d, initialise)
-from npcbnet.nets import Classifier
+from npcbnet.nets import BranchyNet, Classifier
 
 
 def why_no_engine():
@@ -98,24 +98,50 @@ def on_features(rng, features):
     return Reshape((1, height, features // height)) if kind == "picture" and features <= 280 else anywhere(rng)
 
 
-def random_classifier(seed, length):
-    """A Classifier of about `length` random layers, in an order in which they fit, and random weights."""
-    rng = np.random.default_rng(seed)
-    shape = int(rng.choice([1, 3])), int(rng.integers(5, 41)), int(rng.integers(5, 41))
-    classes, layers, now = int(rng.integers(2, 13)), [], shape
+def random_layers(rng, shape, length):
+    """About `length` random layers, in an order in which they fit, and the shape behind them."""
+    layers = []
     for _ in range(length):
-        if len(now) == 1:
-            layer = on_features(rng, now[0])
+        if len(shape) == 1:
+            layer = on_features(rng, shape[0])
         else:
-            layer = on_maps(rng, now) if rng.random() < 0.9 else Flatten()
-        if np.prod(layer.output_shape(now)) <= 20_000:
+            layer = on_maps(rng, shape) if rng.random() < 0.9 else Flatten()
+        if np.prod(layer.output_shape(shape)) <= 20_000:
             layers.append(layer)
-            now = layer.output_shape(now)
-    if len(now) == 3 and now[1] == now[2] <= 15 and rng.random() < 0.5:  # global pooling instead of a dense layer
-        layers += [Conv2d(now[0], classes, 1), AvgPool2d(now[1]), Flatten()]
-    else:
-        layers += [Flatten(), Dense(int(np.prod(now)), classes), *([Clip(-2, 2)] if rng.random() < 0.2 else [])]
-    return Classifier(filled(Sequential(layers), rng), shape, names(classes))
+            shape = layer.output_shape(shape)
+    return layers, shape
+
+
+def to_logits(rng, shape, classes):
+    """Layers that end a network: a dense one, with or without a clamp, or a convolution and global pooling."""
+    if len(shape) == 3 and shape[1] == shape[2] <= 15 and rng.random() < 0.5:
+        return [Conv2d(shape[0], classes, 1), AvgPool2d(shape[1]), Flatten()]
+    return [Flatten(), Dense(int(np.prod(shape)), classes), *([Clip(-2, 2)] if rng.random() < 0.2 else [])]
+
+
+def random_images_shape(rng):
+    """One or three channels, 5 to 40 pixels each way."""
+    return int(rng.choice([1, 3])), int(rng.integers(5, 41)), int(rng.integers(5, 41))
+
+
+def random_classifier(seed, length):
+    """A Classifier of about `length` random layers and two more, with random weights."""
+    rng = np.random.default_rng(seed)
+    shape, classes = random_images_shape(rng), int(rng.integers(2, 13))
+    layers, behind = random_layers(rng, shape, length)
+    return Classifier(filled(Sequential(layers + to_logits(rng, behind, classes)), rng), shape, names(classes))
+
+
+def random_branchynet(seed, lengths):
+    """A BranchyNet with about as many random layers in stem, branch and trunk as lengths say; threshold 0."""
+    rng = np.random.default_rng(seed)
+    shape, classes = random_images_shape(rng), int(rng.integers(2, 13))
+    stem, shared = random_layers(rng, shape, lengths[0])
+    parts = [Sequential(stem)]
+    for length in lengths[1:]:
+        layers, behind = random_layers(rng, shared, length)
+        parts.append(Sequential(layers + to_logits(rng, behind, classes)))
+    return BranchyNet(*(filled(part, rng, 1.5) for part in parts), 0.0, shape, names(classes))
 
 
 def assert_same_logits(p, q, tolerance=1e-5):
