@@ -115,7 +115,6 @@ def _taps(shape, K, stride, pad, P, Q):
 
 def max_forward_numpy(x, K, stride, pad, y, winner):
     """The same in NumPy, one place of the window after the other."""
-    y[:] = -np.inf
     winner[:] = 255
     for here, outputs, pixels in _taps(x.shape, K, stride, pad, *y.shape[1:3]):
         value, best, place = x[pixels], y[outputs], winner[outputs]

@@ -3,5 +3,6 @@ from kernels import _jit as _jit
 from kernels import adam as adam
 from kernels import conv as conv
 from kernels import dense as dense
+from kernels import depthwise as depthwise
 from kernels import pool as pool
 from kernels import softmax as softmax

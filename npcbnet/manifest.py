@@ -11,6 +11,7 @@ import numpy as np
 
 from npcbnet import __version__
 from npcbnet.errors import ModelFileError, NpcbnetError
+from npcbnet.layers import LAYERS
 from npcbnet.nets import KINDS
 from npcbnet.npyfile import damaged, one_line
 
@@ -21,7 +22,8 @@ DTYPES = {"float32": "<f4", "float16": "<f2"}
 # Far above any network for a small computer. Checked when a model is saved, too: what can be saved can be loaded.
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_PARAMETERS = 1 << 28
-MAX_LAYERS = 256  # in each part of a net
+MAX_LAYERS = 256  # in each part of a net, those inside others too
+MAX_NESTED = 3  # layers that lie in each other
 MAX_KERNEL = 1024
 MAX_MAP = 1 << 24  # values of one image after any layer: predict allocates them
 MAX_NUMBER = 2 ** 31 - 1  # of a whole number in the configuration; the compiled loops count in 64 bits
@@ -137,21 +139,31 @@ def _check_config(config):
             _check_layers(value, field)
 
 
-def _check_value(value, field, depth):
-    """Only short printable text, whole numbers, finite numbers, and lists and dictionaries of them, four deep."""
+def _check_value(value, field, depth, nested=0):
+    """Only short printable text, whole numbers, finite numbers, and lists and dictionaries of them, four deep.
+
+    What a layer holds in a field for layers counts from the start again; nested: how many such layers lie around it.
+    """
     if isinstance(value, str):
         good = len(value) <= MAX_TEXT and value.isprintable()
     elif isinstance(value, (int, float)):
         good = abs(value) <= (MAX_NUMBER if isinstance(value, int) else MAX_FLOAT)
-    elif isinstance(value, (list, dict)) and depth < 4:
-        good = True
+    elif isinstance(value, (list, dict)) and depth < 4 and nested <= MAX_NESTED:
+        good, inside = True, _nested_fields(value)
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_value(inner, key if isinstance(key, str) else field, depth + 1)
+            more = key in inside
+            _check_value(inner, key if isinstance(key, str) else field, 1 if more else depth + 1, nested + more)
     else:
         good = False
     if not good:
         raise damaged(f"{field[:40]!r} in its configuration cannot be {value!r:.40} "
                       "(too large, too deep or not printable)")
+
+
+def _nested_fields(value):
+    """The fields of a layer's configuration that hold layers themselves; none if it is no layer's configuration."""
+    name = value.get("layer") if isinstance(value, dict) else None
+    return LAYERS[name].nested if isinstance(name, str) and name in LAYERS else ()
 
 
 def _check_form(form):
@@ -166,15 +178,20 @@ def _check_form(form):
 
 
 def _check_layers(layers, field):
-    """One part of a net: a list of {"layer": name, ...}."""
+    """One part of a net, or what lies in a layer: a list of {"layer": name, ...}. Returns how many layers it holds."""
     if not isinstance(layers, list) or not 1 <= len(layers) <= MAX_LAYERS:
         raise damaged(f"{field[:40]!r} in its configuration must be a list of 1 to {MAX_LAYERS} layers")
+    count = len(layers)
     for layer in layers:
         if not isinstance(layer, dict) or not isinstance(layer.get("layer"), str):
             raise damaged(f"{field[:40]!r} in its configuration has an unknown layer: {layer!r:.60}")
         kernel = layer.get("kernel", 1)
         if isinstance(kernel, int) and kernel > MAX_KERNEL:
             raise damaged(f"layer {layer['layer']!r:.40} has a kernel of {kernel}, more than {MAX_KERNEL}")
+        count += sum(_check_layers(layer[inner], inner) for inner in _nested_fields(layer) if inner in layer)
+    if count > MAX_LAYERS:
+        raise damaged(f"{field[:40]!r} in its configuration holds more than {MAX_LAYERS} layers")
+    return count
 
 
 def _check_sizes(model):
@@ -186,7 +203,7 @@ def _check_sizes(model):
         start = model.input_shape
         if part in SOURCE:
             start = getattr(model, SOURCE[part]).output_shape(start)
-        largest = max(map(math.prod, getattr(model, part).shapes(start)))
+        largest = getattr(model, part).peak(start)
         if largest > MAX_MAP:
             raise damaged(f"a layer in {part!r} makes {largest:.3g} values of one image; "
                           f"at most {MAX_MAP:,} are supported")

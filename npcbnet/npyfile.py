@@ -14,7 +14,7 @@ import numpy as np
 from npcbnet.errors import ModelFileError
 
 HEADER = 128  # bytes of every .npy header that is written here
-MAX_ENTRIES = 2048
+MAX_ENTRIES = 4096
 MAX_FILE_BYTES = (1 << 30) + (1 << 24)
 # A file may unpack to so many times its size, plus so many bytes: trained weights hardly shrink, zeros 1,000-fold.
 MAX_INFLATION, FREE_BYTES = 100, 1 << 24

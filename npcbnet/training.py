@@ -2,6 +2,8 @@
 
 A batch is cut into shards of SHARD images. Each shard goes forward and backward on its own, on as many threads as there
 are, and the shards' gradients are added in their order. The result is therefore the same bits on one thread or on four.
+Statistics (BatchNorm2d) are measured shard by shard, too; once a batch they take the mean of the steps that its shards
+ask for, each weighted by its images.
 Random numbers come from (seed, stage, epoch), so a run that was stopped continues from its last checkpoint to the same
 bits, too.
 """
@@ -52,6 +54,11 @@ class ClassifierTask:
     def params(self):
         return self.net.params
 
+    @property
+    def statistics(self):
+        """Names of the params that are measured, not learned."""
+        return self.net.statistics
+
     def fingerprint(self):
         """What, beside plan and images, decides the result: a checkpoint must agree in it."""
         return {"labels": zlib.crc32(self.labels), "temperature": self.temperature, "hard": self.hard,
@@ -81,9 +88,10 @@ class BranchyNetTask:
     def params(self):
         return self.net.params
 
-    def fingerprint(self):
-        """As ClassifierTask.fingerprint."""
-        return {"labels": zlib.crc32(self.labels)}
+    @property
+    def statistics(self):
+        """As ClassifierTask.statistics."""
+        return self.net.statistics
 
     def fingerprint(self):
         """As ClassifierTask.fingerprint."""
@@ -154,14 +162,25 @@ def _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress):
         loss, grads = batch_gradients(task, images, index, plan, batch_seeds[batch], pool)
         if not np.isfinite(loss):
             raise TrainingError(f"{stage}: the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}; {ADVICE}")
-        optimiser.update(task.params, grads)
+        update(task, optimiser, grads)
         total += loss * len(index)
         progress.advance(len(index))
     return total / len(images)
 
 
+def update(task, optimiser, grads):
+    """One step: the optimiser moves what is learned, statistics move by the steps that stand in `grads`."""
+    params, measured = task.params, task.statistics
+    optimiser.update({name: array for name, array in params.items() if name not in measured}, grads)
+    for name in measured:
+        params[name] -= grads[name]
+
+
 def batch_gradients(task, images, index, plan, seed, pool=None):
-    """Mean loss of the batch images[index] and its gradients, shard by shard, on the threads of `pool`."""
+    """Mean loss of the batch images[index] and its gradients, shard by shard, on the threads of `pool`.
+
+    Of a statistic, the mean step over the batch's images.
+    """
     shards = [index[start:start + SHARD] for start in range(0, len(index), SHARD)]
     rngs = [np.random.default_rng(child) for child in seed.spawn(len(shards))]
 
@@ -170,6 +189,9 @@ def batch_gradients(task, images, index, plan, seed, pool=None):
         return task.gradients(as_floats(flipped(pixels, rng) if plan.flip else pixels), shard, len(index), rng)
 
     results = list((pool.map if pool else map)(work, shards, rngs))
+    for (_, grads), shard in zip(results, shards):
+        for name in task.statistics:
+            grads[name] = grads[name] * grads[name].dtype.type(len(shard) / len(index))
     loss, grads = results[0]
     for more_loss, more in results[1:]:
         loss += more_loss

@@ -5,7 +5,7 @@
     /tmp/onnxenv/bin/python tests/make_onnx_nodes.py --check    # compare it with what the installed onnx says
 
 The file holds arrays "case/in0", "case/out0", ... and under "cases" a JSON text:
-{case: {"op": type, "attributes": {...}}}.
+{case: {"op": type, "inputs": names, "" for one that is left out, "attributes": {...}}}.
 """
 import json
 import sys
@@ -31,6 +31,19 @@ logsoftmax_example_1 logsoftmax_large_number logsoftmax_axis_1
 relu sigmoid sigmoid_example tanh tanh_example flatten_default_axis flatten_axis1 reshape_reordered_all_dims
 add add_bcast clip clip_example
 sce_mean sce_sum sce_none
+adam adam_multiple momentum nesterov_momentum
+batchnorm_example batchnorm_epsilon batchnorm_example_training_mode batchnorm_epsilon_training_mode
+dropout_default training_dropout_zero_ratio sce_mean_log_prob sce_mean_weight nllloss_NC
+quantizelinear quantizelinear_axis dequantizelinear dequantizelinear_axis
+dynamicquantizelinear dynamicquantizelinear_max_adjusted dynamicquantizelinear_min_adjusted
+qlinearmatmul_2D_uint8_float32 qlinearmatmul_2D_int8_float32 qlinearconv
+matmulinteger convinteger_without_padding convinteger_with_padding
+convtranspose convtranspose_pad convtranspose_pads convtranspose_output_shape convtranspose_kernel_shape
+convtranspose_autopad_same convtranspose_dilations convtranspose_group_2
+globalmaxpool globalmaxpool_precomputed leakyrelu leakyrelu_default lrn lrn_default
+averagepool_2d_same_lower averagepool_2d_ceil maxpool_2d_uint8 maxpool_with_argmax_2d_precomputed_strides
+clip_inbounds clip_outbounds clip_splitbounds clip_default_min clip_default_max
+argmax_no_keepdims_example argmax_no_keepdims_random reshape_negative_dim reduce_sum_do_not_keepdims_example
 """.split()
 
 
@@ -51,7 +64,7 @@ def collect():
     for name in NAMES:
         case = known[name]
         (node,), ((inputs, outputs),) = case.model.graph.node, case.data_sets
-        cases[name] = {"op": node.op_type,
+        cases[name] = {"op": node.op_type, "inputs": list(node.input),
                        "attributes": {field.name: plain(get_attribute_value(field)) for field in node.attribute}}
         for kind, values in ("in", inputs), ("out", outputs):
             for i, value in enumerate(values):

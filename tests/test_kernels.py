@@ -12,7 +12,7 @@ from scipy.signal import correlate2d
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy as scipy_entropy
 
-from npcbnet.kernels import adam, conv, dense, pool, softmax
+from npcbnet.kernels import adam, conv, dense, depthwise, pool, softmax
 from npcbnet.kernels._jit import COMPILED
 
 BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
@@ -166,6 +166,81 @@ def test_conv_bits_do_not_depend_on_the_batch(C, F, K, stride, pad, H, W):
     def run(x):
         y = unset((F, (H + 2 * pad - K) // stride + 1, (W + 2 * pad - K) // stride + 1, x.shape[3]), np.float32)
         conv.forward(x, w, b, stride, pad, y)
+        return y
+
+    assert_bits_do_not_depend_on_the_batch(run, rng.standard_normal((C, H, W, 40), np.float32))
+
+
+def depthwise_cases(seed, dtype):
+    """(x, w, b, stride, pad, y shape) as conv_cases, every channel with one kernel of its own."""
+    for x, w, b, stride, pad, (_, P, Q, N) in conv_cases(seed, dtype):
+        C = min(len(x), len(w))
+        yield np.ascontiguousarray(x[:C]), np.ascontiguousarray(w[:C, 0]), b[:C], stride, pad, (C, P, Q, N)
+
+
+def own_maps(oracle, *arrays):
+    """oracle(channel of each array, each still with a channel axis), channel by channel."""
+    return np.concatenate([oracle(*(array[c:c + 1] for array in arrays)) for c in range(len(arrays[0]))])
+
+
+@both_dtypes
+@implementations(depthwise, "forward")
+def test_depthwise_forward(forward, dtype):
+    for x, w, b, stride, pad, shape in depthwise_cases(15, dtype):
+        y = unset(shape, dtype)
+        forward(x, w, b, stride, pad, y)
+        expected = own_maps(lambda x, w, b: conv_oracle(x, w[:, None], b, stride, pad), x, w, b)
+        assert_close(y, expected, dtype, (x.shape, w.shape, stride, pad))
+
+
+@both_dtypes
+@implementations(depthwise, "weight_gradient")
+def test_depthwise_weight_gradient(weight_gradient, dtype):
+    rng = np.random.default_rng(16)
+    for x, w, _, stride, pad, shape in depthwise_cases(16, dtype):
+        dy, dw, K = rng.standard_normal(shape).astype(dtype), unset(w.shape, np.float64), w.shape[1]
+        weight_gradient(x, dy, stride, pad, dw)
+        expected = own_maps(lambda x, dy: weight_gradient_oracle(x, dy, stride, pad, K)[:, 0], x, dy)
+        assert_close(dw, expected, dtype, (x.shape, w.shape, stride, pad))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("N", [1, 2, 16])
+@implementations(depthwise, "forward")
+def test_depthwise_carries_a_bad_pixel_to_the_outputs_that_see_it_and_to_no_other(forward, N, value):
+    rng = np.random.default_rng(17)
+    for K, stride, pad, row, column in (3, 1, 0, 0, 0), (3, 1, 2, 5, 6), (3, 2, 1, 3, 2), (5, 1, 1, 2, 6):
+        x, w, b = rng.standard_normal((3, 6, 7, N)), rng.standard_normal((3, K, K)), rng.standard_normal(3)
+        x[1, row, column, N // 2] = value
+        expected = own_maps(lambda x, w, b: conv_oracle(x, w[:, None], b, stride, pad), x, w, b)
+        y = unset(expected.shape, np.float64)
+        with np.errstate(invalid="ignore"):
+            forward(x, w, b, stride, pad, y)
+        np.testing.assert_allclose(y, expected, atol=1e-12)
+        assert 0 < np.isfinite(y).sum() < y.size
+
+
+@implementations(depthwise, "weight_gradient")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_depthwise_weight_gradient_carries_a_bad_gradient_to_its_channel_and_to_no_other(weight_gradient, value):
+    for channel in 0, 1, 3:
+        x, dy, dw = np.ones((4, 5, 5, 3)), np.ones((4, 3, 3, 3)), unset((4, 3, 3), np.float64)
+        dy[channel, 0, 0, 0] = value
+        weight_gradient(x, dy, 1, 0, dw)
+        np.testing.assert_array_equal(dw[channel], value)
+        np.testing.assert_array_equal(np.delete(dw, channel, axis=0), 27)
+
+
+@compiled_only
+@pytest.mark.parametrize("C, K, stride, pad, H, W", [(4, 3, 1, 1, 8, 9), (3, 3, 2, 1, 8, 7), (5, 5, 1, 2, 6, 9),
+                                                     (2, 3, 1, 2, 1, 5), (3, 2, 3, 1, 7, 4), (7, 1, 1, 0, 3, 3)])
+def test_depthwise_bits_do_not_depend_on_the_batch(C, K, stride, pad, H, W):
+    rng = np.random.default_rng(18)
+    w, b = rng.standard_normal((C, K, K), np.float32), rng.standard_normal(C, np.float32)
+
+    def run(x):
+        y = unset((C, (H + 2 * pad - K) // stride + 1, (W + 2 * pad - K) // stride + 1, x.shape[3]), np.float32)
+        depthwise.forward(x, w, b, stride, pad, y)
         return y
 
     assert_bits_do_not_depend_on_the_batch(run, rng.standard_normal((C, H, W, 40), np.float32))

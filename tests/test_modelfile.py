@@ -18,8 +18,8 @@ import pytest
 import npcbnet
 from npcbnet import files, modelfile
 from npcbnet.errors import ModelFileError, NpcbnetError, UsageError
-from npcbnet.layers import (AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, ReLU, Reshape, Sequential, Sigmoid,
-                            initialise)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Dropout, Flatten, ReLU, Reshape, Residual,
+                            Sequential, Sigmoid, initialise)
 from npcbnet.nets import TABLE_I, CBNet, Classifier, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight
 
 FORMS = {"fast": ConverterConfig((16, 8), ("relu", "linear"), halve_input=True, halve_output=True),
@@ -47,6 +47,18 @@ def other_layers():
     return Classifier(initialise(net, np.random.default_rng(0)), (1, 12, 12), ("no", "yes"))
 
 
+def normalised():
+    """Statistics, layers in layers, fields that configurations may leave out."""
+    rng = np.random.default_rng(0)
+    body = Sequential([Conv2d(4, 4, 3, pad=1, groups=4, bias=False), BatchNorm2d(4), ReLU()])
+    net = Sequential([Conv2d(1, 4, 3, bias=False), BatchNorm2d(4, 1e-3, 0.01), Residual(Sequential([Residual(body)])),
+                      Residual(Sequential([Conv2d(4, 6, 3, 2, 1, groups=2)]), Sequential([Conv2d(4, 6, 1, 2)])),
+                      Flatten(), Dense(150, 2)])
+    for name, array in initialise(net, rng).params.items():
+        array += rng.random(array.shape, np.float32) * ("running" in name)
+    return Classifier(net, (1, 12, 12), ("no", "yes"))
+
+
 def small(seed=0, names=("a", "b", "c")):
     return lightweight(branchy((1, 12, 12), names, seed))
 
@@ -60,7 +72,7 @@ MODELS = {"lenet": lambda: lenet(*REGULAR, np.random.default_rng(0)),
           "lightweight": lambda: lightweight(branchy(*REGULAR)), "two classes": lambda: small(names=("no", "yes")),
           "branchynet": lambda: branchy(*REGULAR, threshold=2.3),
           "branchynet colour": lambda: branchy(*COLOUR, threshold=1.6),
-          "other layers": other_layers,
+          "other layers": other_layers, "normalised": normalised,
           **{f"cbnet {form}": lambda form=form: cbnet(*REGULAR, form) for form in FORMS},
           **{f"cbnet colour {form}": lambda form=form: cbnet(*COLOUR, form) for form in FORMS if form != "table1"}}
 

@@ -52,6 +52,14 @@ def pool(kernel, stride, pad):
             "ceil_mode": False, "count_pad": False}
 
 
+def residual(*body, **fields):
+    return {"layer": "residual", "body": list(body), **fields}
+
+
+def nested(levels):
+    return residual(nested(levels - 1)) if levels else {"layer": "relu"}
+
+
 def edit(manifest, path, value):
     """Set what lies at `path`, steps between slashes, to `value`."""
     *way, last = [int(step) if step.isdigit() else step for step in path.split("/")]
@@ -134,6 +142,30 @@ EDITS = {
         ("config/net", [*[UP] * 12, pool(1, 49152, 0), FLAT, dense(1, 3)], "values of one image"),
         ("config/net", [pool(10 ** 9, 1, 5 * 10 ** 8), FLAT, dense(169, 3)], "a kernel of"),
         ("config/net", [FLAT, dense(144, 2 ** 31 - 1), dense(2 ** 31 - 1, 3)], "3.18e.11 parameters"),
+        ("config/net", [nested(3), FLAT, dense(144, 3)], "disagree about"),
+        ("config/net", [nested(4), FLAT, dense(144, 3)], "too deep"),
+        ("config/net", [nested(90), FLAT, dense(144, 3)], "too deep"),
+        ("config/net", [residual(residual([[[5]]]))], "too deep"),
+        ("config/net", [residual(conv(kernel=[[[5]]]))], "too deep|kernel must be"),
+        ("config/net", [residual(conv(kernel=5000))], "a kernel of 5000"),
+        ("config/net", [residual(conv(evil=1))], "has the fields"),
+        ("config/net", [residual({"layer": "lambda"})], "unknown layer 'lambda'"),
+        ("config/net", [residual()], "'body' in its configuration must be a list of 1 to 256"),
+        ("config/net", [residual(*[{"layer": "relu"}] * 256)], "holds more than 256 layers"),
+        ("config/net", [residual(*[residual(*[{"layer": "relu"}] * 60)] * 5)], "holds more than 256 layers"),
+        ("config/net", [{"layer": "residual", "body": {"layer": "relu"}}], "'body' in its configuration must be"),
+        ("config/net", [residual({"layer": "relu"}, shortcut=None)], "'shortcut'.*(cannot be None|must be a list)"),
+        ("config/net", [residual(FLAT)], "the body makes .144,., the shortcut .1, 12, 12."),
+        ("config/net", [residual(conv(kernel=1, pad=0, out_channels=2 ** 22),
+                                 conv(kernel=1, pad=0, in_channels=2 ** 22, out_channels=1)), FLAT, dense(144, 3)],
+         "values of one image"),
+        ("config/net/0", conv(groups=1), "a field too many"),
+        ("config/net/0", conv(groups=3), "groups must divide"),
+        ("config/net/0", conv(groups=0), "groups must be"),
+        ("config/net/0", conv(bias=True), "a field too many"),
+        ("config/net/0", conv(bias=0), "bias must be"),
+        ("config/net", [{"layer": "batchnorm2d", "channels": 1, "eps": 0, "momentum": 0.1}], "eps must be above 0"),
+        ("config/net", [{"layer": "batchnorm2d", "channels": 2 ** 30, "eps": 1e-5, "momentum": 0.1}], "cannot work"),
         ("arrays", [], "disagree about 'arrays'"),
         (f"arrays/{WEIGHT}", DROP, f"disagree about '{WEIGHT}'"),
         ("arrays/net.99.weight", {}, "disagree about 'net.99.weight'"),
@@ -203,5 +235,5 @@ def test_limits_agree():
     """Whatever the largest allowed model needs, the file's own limits allow."""
     around = manifests.MAX_MANIFEST_BYTES + 512 * npyfile.MAX_ENTRIES
     assert npyfile.MAX_FILE_BYTES >= 4 * manifests.MAX_PARAMETERS + around
-    assert npyfile.MAX_ENTRIES >= 3 * 2 * manifests.MAX_LAYERS + 1
+    assert npyfile.MAX_ENTRIES >= 3 * 4 * manifests.MAX_LAYERS + 1  # parts of a net, arrays of a BatchNorm2d
     assert len(header("<f4", (manifests.MAX_NUMBER,) * 4)) == npyfile.HEADER

@@ -5,10 +5,12 @@ import pytest
 from npcbnet.data.augment import flipped, shifted
 from npcbnet.errors import TrainingError
 from npcbnet.gradcheck import gradcheck
-from npcbnet.layers import Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d, ReLU, Sequential, initialise
+from npcbnet.layers import (BatchNorm2d, Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d, ReLU, Residual, Sequential,
+                            initialise)
 from npcbnet.losses import cross_entropy
 from npcbnet.nets import branchynet_lenet
-from npcbnet.training import SHARD, BranchyNetTask, ClassifierTask, Plan, batch_gradients, fit, rate_factor
+from npcbnet.optim import SGD
+from npcbnet.training import SHARD, BranchyNetTask, ClassifierTask, Plan, batch_gradients, fit, rate_factor, update
 
 SHAPE, NAMES = (1, 8, 8), ("a", "b", "c")
 
@@ -49,6 +51,70 @@ def test_any_number_of_threads_gives_the_same_bits():
     one, history = trained(threads=1)
     three, other = trained(threads=3)
     assert same(one, three) and history == other
+
+
+def normalised_net(seed=0):
+    body = Sequential([Conv2d(4, 4, 3, pad=1, groups=4, bias=False), BatchNorm2d(4)])
+    net = Sequential([Conv2d(1, 4, 3, pad=1, bias=False), BatchNorm2d(4), ReLU(), Residual(body), MaxPool2d(2),
+                      Flatten(), Dense(64, 3)])
+    return initialise(net, np.random.default_rng(seed))
+
+
+def test_statistics_have_the_same_bits_on_any_number_of_threads_and_after_a_stop(tmp_path):
+    images, labels = blobs(300, np.random.default_rng(1))
+    nets = [normalised_net() for _ in range(4)]
+    for net, threads in zip(nets, (1, 3)):
+        fit(ClassifierTask(net, labels), images, Plan(3, batch=150), stage="test", threads=threads, quiet=True)
+    assert same(nets[0], nets[1])
+    assert not (nets[0].params["3.body.1.running_mean"] == 0).any()
+    path = tmp_path / "checkpoint.npz"
+
+    def stop():
+        if path.exists():
+            raise Stop
+        return {}
+
+    with pytest.raises(Stop):
+        fit(ClassifierTask(nets[2], labels), images, Plan(3, batch=150), stage="test", quiet=True, checkpoint=path,
+            validate=stop)
+    fit(ClassifierTask(nets[3], labels), images, Plan(3, batch=150), stage="test", quiet=True, checkpoint=path,
+        validate=lambda: {})
+    assert same(nets[0], nets[3])
+
+
+def test_a_net_with_statistics_learns_and_predicts_as_well_as_it_learned():
+    images, labels = blobs(300, np.random.default_rng(1))
+    net = normalised_net()
+    history = fit(ClassifierTask(net, labels), images, Plan(8, batch=50, learning_rate=1e-2), stage="test", quiet=True)
+    assert history[-1]["loss"] < 0.1 * history[0]["loss"]
+    assert (net.forward(images.astype(np.float32) / 255)[0].argmax(axis=1) == labels).mean() > 0.98
+
+
+def test_once_a_batch_statistics_move_towards_the_mean_of_what_the_shards_measured():
+    images, labels = blobs(SHARD + 30, np.random.default_rng(2))
+    net = initialise(Sequential([BatchNorm2d(1, momentum=0.25), Flatten(), Dense(64, 3)]), np.random.default_rng(0))
+    net.params["0.running_mean"][:] = 0.5
+    task = ClassifierTask(net, labels)
+    _, grads = batch_gradients(task, images, np.arange(len(images)), Plan(1), np.random.SeedSequence(0))
+    update(task, SGD(0.0), grads)
+    pixels = images.astype(np.float64) / 255
+    shards = [pixels[:SHARD], pixels[SHARD:]]
+    variance = sum(len(shard) * shard.var(ddof=1) for shard in shards) / len(images)
+    assert net.params["0.running_mean"] == pytest.approx(0.75 * 0.5 + 0.25 * pixels.mean(), rel=1e-5)
+    assert net.params["0.running_var"] == pytest.approx(0.75 * 1 + 0.25 * variance, rel=1e-5)
+
+
+def test_the_optimiser_never_sees_statistics():
+    net, seen = normalised_net(), []
+
+    class Watched(SGD):
+        def update(self, params, grads):
+            seen.extend(params)
+
+    task = ClassifierTask(net, None)
+    update(task, Watched(), {name: np.ones_like(array) for name, array in net.params.items()})
+    assert set(seen) == set(net.params) - set(net.statistics) and len(net.statistics) == 4
+    np.testing.assert_array_equal(net.params["1.running_var"], 0)  # 1, where it starts, minus its step
 
 
 class Stop(Exception):

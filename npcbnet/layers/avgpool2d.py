@@ -18,8 +18,8 @@ class AvgPool2d(Layer):
         self.kernel, self.stride, self.pad = int(kernel), int(stride), int(pad)
         self.ceil_mode = flag("AvgPool2d", "ceil_mode", ceil_mode)
         self.count_pad = flag("AvgPool2d", "count_pad", count_pad)
-        if 2 * self.pad > self.kernel:
-            raise ShapeError(f"AvgPool2d: pad must be at most half the kernel, not {pad} for a kernel of {kernel}")
+        if self.pad >= self.kernel:  # or a window might see no pixel at all
+            raise ShapeError(f"AvgPool2d: pad must be smaller than the kernel, not {pad} for a kernel of {kernel}")
 
     def output_shape(self, shape):
         return pooled_shape(self, shape)

@@ -4,6 +4,7 @@ A layer's arrays are (N, C, H, W) or (N, D) to everyone who reads or calls it. I
 `(C, H, W, N)`, so that the inner loop of every kernel runs over neighbouring floats. A layer takes any array, brings it
 into that order (no copy when it already is), and returns a view that reads (N, ...) again.
 """
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -14,19 +15,32 @@ from npcbnet.errors import ShapeError
 class Layer(ABC):
     """One operator: its parameters, forward, backward, output shape and cost.
 
-    `fields` names the constructor's arguments; with the class's `name` they are the layer's whole configuration.
-    `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it.
+    `fields` names the constructor's arguments; with the class's `name` they are the layer's whole configuration. A
+    field in `defaults` is left out of it at that value: so a field can be added, and files from before it still load.
+    `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it. Those in
+    `statistics` are measured in training, not learned: in their gradient's place stands the step that they ask for, to
+    be subtracted as it is. `starts` names parameters that begin at a constant, and it; the other biases begin at 0.
     """
 
     name = ""
     fields = ()
+    defaults = {}
+    nested = ()  # fields that hold layers themselves
+    statistics = ()
+    starts = {}
 
     def __init__(self):
         self.params = {}
 
     def config(self):
         """The layer as plain JSON values: {"layer": name, field: value, ...}."""
-        return {"layer": self.name, **{field: getattr(self, field) for field in self.fields}}
+        return {"layer": self.name, **self._values()}
+
+    def _values(self):
+        """{field: value} without those at their default."""
+        values = {field: getattr(self, field) for field in self.fields}
+        return {field: value for field, value in values.items()
+                if field not in self.defaults or value != self.defaults[field]}
 
     def param_shapes(self):
         """{parameter name: shape}, computed without allocating anything."""
@@ -44,6 +58,10 @@ class Layer(ABC):
         """Multiply-adds for one image whose input has this shape, (C, H, W) or (D,)."""
         return 0
 
+    def peak(self, shape):
+        """Values of one image in the largest map that forward makes, inside or at the end."""
+        return math.prod(self.output_shape(shape))
+
     @abstractmethod
     def forward(self, x, train=False, rng=None):
         """x (N, ...) -> (y (N, ...), backward).
@@ -53,7 +71,7 @@ class Layer(ABC):
         """
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{field}={getattr(self, field)!r}' for field in self.fields)})"
+        return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in self._values().items())})"
 
 
 def images_last(x):
@@ -84,9 +102,9 @@ def aligned_empty(shape, dtype):
 
 
 def positive(name, **values):
-    """Raise ShapeError unless every value is a whole number of at least 1 (of at least 0 for `pad`)."""
+    """Raise ShapeError unless every value is a whole number of at least 1 (of at least 0 for paddings)."""
     for field, value in values.items():
-        least = 0 if field == "pad" else 1
+        least = 0 if field in ("pad", "output_padding") else 1
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ShapeError(f"{name}: {field} must be a whole number of at least {least}, not {value!r}")
 

@@ -1,30 +1,38 @@
-"""Two-dimensional convolution with square kernels."""
+"""Two-dimensional convolution with square kernels: of all channels, of groups of them, or of each on its own."""
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.kernels import conv
-from npcbnet.layers.base import Layer, aligned_empty, expect, images_first, images_last, positive
+from npcbnet.kernels import conv, depthwise
+from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
 
 
 class Conv2d(Layer):
-    """x (N, C, H, W) -> y (N, F, P, Q), P = (H + 2 pad - K) // stride + 1. weight (F, C, K, K), bias (F,)."""
+    """x (N, C, H, W) -> y (N, F, P, Q), P = (H + 2 pad - K) // stride + 1. weight (F, C / groups, K, K), bias (F,).
+
+    groups: the channels in and out are cut into so many groups, and each output sees the inputs of its own group. With
+    groups = C = F the convolution is depthwise. bias=False: none, where a BatchNorm2d follows that has its own.
+    """
 
     name = "conv2d"
-    fields = ("in_channels", "out_channels", "kernel", "stride", "pad")
+    fields = ("in_channels", "out_channels", "kernel", "stride", "pad", "groups", "bias")
+    defaults = {"groups": 1, "bias": True}
 
-    def __init__(self, in_channels, out_channels, kernel, stride=1, pad=0):
+    def __init__(self, in_channels, out_channels, kernel, stride=1, pad=0, groups=1, bias=True):
         super().__init__()
-        positive("Conv2d", in_channels=in_channels, out_channels=out_channels, kernel=kernel, stride=stride, pad=pad)
-        if pad >= kernel:
-            raise ShapeError(f"Conv2d: pad must be smaller than the kernel, not {pad} for a kernel of {kernel}")
+        positive("Conv2d", in_channels=in_channels, out_channels=out_channels, kernel=kernel, stride=stride, pad=pad,
+                 groups=groups)
+        check_window("Conv2d", in_channels, out_channels, kernel, pad, groups)
         self.in_channels, self.out_channels = int(in_channels), int(out_channels)
-        self.kernel, self.stride, self.pad = int(kernel), int(stride), int(pad)
+        self.kernel, self.stride, self.pad, self.groups = int(kernel), int(stride), int(pad), int(groups)
+        self.bias = flag("Conv2d", "bias", bias)
 
     def param_shapes(self):
-        return {"weight": (self.out_channels, self.in_channels, self.kernel, self.kernel), "bias": (self.out_channels,)}
+        weight = (self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel)
+        return {"weight": weight, "bias": (self.out_channels,)} if self.bias else {"weight": weight}
 
     def fans(self):
-        return self.in_channels * self.kernel ** 2, self.out_channels * self.kernel ** 2
+        taps = self.kernel ** 2
+        return self.in_channels // self.groups * taps, self.out_channels // self.groups * taps
 
     def output_shape(self, shape):
         expect(len(shape) == 3 and shape[0] == self.in_channels and min(shape) > 0, self, shape,
@@ -35,38 +43,77 @@ class Conv2d(Layer):
 
     def macs(self, shape):
         _, rows, columns = self.output_shape(shape)
-        return self.out_channels * rows * columns * self.in_channels * self.kernel ** 2
+        return self.out_channels * rows * columns * self.in_channels // self.groups * self.kernel ** 2
 
     def forward(self, x, train=False, rng=None):
         shape = self.output_shape(x.shape[1:])
-        weight, bias = self.params["weight"], self.params["bias"]
+        weight, bias = self.params["weight"], self.params.get("bias")
         x = images_last(x).astype(weight.dtype, copy=False)
-        y = aligned_empty((*shape, x.shape[3]), weight.dtype)
-        conv.forward(x, weight, bias, self.stride, self.pad, y)
+        window = self.stride, self.pad, self.groups
+        y = convolved(x, weight, bias, *window, (*shape, x.shape[3]))
         if not train:
             return images_first(y), None
 
         def backward(dy, need_dx=True):
             dy = images_last(dy)
-            dw = np.empty(weight.shape, np.float64)
-            conv.weight_gradient(x, dy, self.stride, self.pad, dw)
-            grads = {"weight": dw.astype(weight.dtype), "bias": dy.reshape(len(bias), -1).sum(axis=1)}
-            return (images_first(self._input_gradient(weight, dy, x.shape)) if need_dx else None), grads
+            grads = {"weight": weight_gradient(x, dy, weight, *window)}
+            if bias is not None:
+                grads["bias"] = dy.reshape(len(bias), -1).sum(axis=1)
+            return (images_first(input_gradient(dy, weight, None, *window, x.shape)) if need_dx else None), grads
 
         return images_first(y), backward
 
-    def _input_gradient(self, weight, dy, shape):
-        """dx (C, H, W, N): dy (F, P, Q, N) convolved with the kernel turned by 180 degrees, channels exchanged.
 
-        With a stride, dy is first spread out, zeros between, to what stride 1 would have given.
-        """
-        turned = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
-        channels, height, width, images = shape
-        if self.stride > 1:
-            spread = np.zeros((self.out_channels, height + 2 * self.pad - self.kernel + 1,
-                               width + 2 * self.pad - self.kernel + 1, images), dy.dtype)
-            spread[:, ::self.stride, ::self.stride] = dy
-            dy = spread
-        dx = aligned_empty(shape, weight.dtype)
-        conv.forward(dy, turned, np.zeros(channels, weight.dtype), 1, self.kernel - 1 - self.pad, dx)
-        return dx
+def check_window(name, in_channels, out_channels, kernel, pad, groups):
+    """Raise ShapeError unless pad is smaller than the kernel and groups divides the channels in and out."""
+    if pad >= kernel:
+        raise ShapeError(f"{name}: pad must be smaller than the kernel, not {pad} for a kernel of {kernel}")
+    if in_channels % groups or out_channels % groups:
+        raise ShapeError(f"{name}: groups must divide the channels in and out, "
+                         f"not {groups} for {in_channels} and {out_channels}")
+
+
+def convolved(x, weight, bias, stride, pad, groups, shape):
+    """x (C, H, W, N), weight (F, C / groups, K, K), bias (F,) or None -> y of `shape`, (F, P, Q, N)."""
+    y = aligned_empty(shape, weight.dtype)
+    bias = np.zeros(len(weight), weight.dtype) if bias is None else bias
+    if 1 < groups == len(x) == len(weight):
+        depthwise.forward(x, weight[:, 0], bias, stride, pad, y)
+    else:
+        for mine, own in _groups(len(x), len(weight), groups):
+            conv.forward(x[mine], weight[own], bias[own], stride, pad, y[own])
+    return y
+
+
+def weight_gradient(x, dy, weight, stride, pad, groups):
+    """The gradient by the weight of y = convolved(x, weight, ...), given that by y, dy (F, P, Q, N)."""
+    dw = np.empty(weight.shape, np.float64)
+    if 1 < groups == len(x) == len(weight):
+        depthwise.weight_gradient(x, dy, stride, pad, dw[:, 0])
+    else:
+        for mine, own in _groups(len(x), len(weight), groups):
+            conv.weight_gradient(x[mine], dy[own], stride, pad, dw[own])
+    return dw.astype(weight.dtype)
+
+
+def input_gradient(dy, weight, bias, stride, pad, groups, shape):
+    """The gradient by x, of `shape` (C, H, W, N), of y = convolved(x, weight, ...), given dy; plus bias (C,) or None.
+
+    It is dy (F, P, Q, N) convolved with the kernels turned by 180 degrees, channels in and out exchanged. With a
+    stride, dy is first spread out, zeros between, to what stride 1 would have given. It is also all that a transposed
+    convolution computes (Dumoulin and Visin, 2016, chapter 4).
+    """
+    F, C, K, _ = weight.shape
+    turned = weight[:, :, ::-1, ::-1].reshape(groups, F // groups, C, K, K).transpose(0, 2, 1, 3, 4)
+    if stride > 1:
+        spread = np.zeros((F, shape[1] + 2 * pad - K + 1, shape[2] + 2 * pad - K + 1, shape[3]), dy.dtype)
+        spread[:, ::stride, ::stride] = dy
+        dy = spread
+    turned = np.ascontiguousarray(turned).reshape(groups * C, F // groups, K, K)
+    return convolved(dy, turned, bias, 1, K - 1 - pad, groups, shape)
+
+
+def _groups(inputs, outputs, groups):
+    """For each group its channels in and out, as two slices: images last, they lie together in memory."""
+    inputs, outputs = inputs // groups, outputs // groups
+    return [(slice(i * inputs, (i + 1) * inputs), slice(i * outputs, (i + 1) * outputs)) for i in range(groups)]

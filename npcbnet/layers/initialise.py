@@ -1,9 +1,9 @@
-"""Starting weights, by the names the field knows them by. Biases start at 0."""
+"""Starting weights, by the names the field knows them by. Biases start at 0; a layer's `starts` names exceptions."""
 import numpy as np
 
 from npcbnet.errors import UsageError
 from npcbnet.layers.base import Layer
-from npcbnet.layers.sequential import Sequential
+from npcbnet.layers.container import Container
 
 
 def lecun_normal(shape, fan_in, fan_out, rng):
@@ -25,14 +25,15 @@ SCHEMES = {"lecun_normal": lecun_normal, "xavier_uniform": xavier_uniform, "he_n
 
 
 def initialise(layer: Layer, rng: np.random.Generator, scheme="lecun_normal", dtype=np.float32):
-    """Give a layer, or each in a Sequential, fresh parameters; weights by `scheme`, biases 0. Returns the layer."""
+    """Give a layer, or each in a container, fresh parameters; weights by `scheme`, biases 0. Returns the layer."""
     if scheme not in SCHEMES:
         raise UsageError(f"unknown initialiser {scheme!r}; choose one of {', '.join(SCHEMES)}")
-    if isinstance(layer, Sequential):
-        for inner in layer:
+    if isinstance(layer, Container):
+        for inner in layer.parts().values():
             initialise(inner, rng, scheme, dtype)
         return layer
     for name, shape in layer.param_shapes().items():
-        drawn = SCHEMES[scheme](shape, *layer.fans(), rng) if name == "weight" else np.zeros(shape)
-        layer.params[name] = drawn.astype(dtype)
+        drawn = name == "weight" and name not in layer.starts
+        array = SCHEMES[scheme](shape, *layer.fans(), rng) if drawn else np.full(shape, layer.starts.get(name, 0))
+        layer.params[name] = array.astype(dtype)
     return layer

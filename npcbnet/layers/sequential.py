@@ -1,9 +1,11 @@
 """Layers one after the other."""
+import math
+
 from npcbnet.errors import ShapeError
-from npcbnet.layers.base import Layer
+from npcbnet.layers.container import Container
 
 
-class Sequential(Layer):
+class Sequential(Container):
     """A list of layers; its backward is the list of theirs, run from the end.
 
     Parameters and gradients of layer i are named "i.weight", "i.bias".
@@ -25,24 +27,13 @@ class Sequential(Layer):
         """One layer, or for a slice a Sequential that shares those layers and their weights."""
         return Sequential(self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
-    @property
-    def params(self):
-        return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.params.items()}
-
-    @params.setter
-    def params(self, arrays):
-        for key, array in arrays.items():
-            index, name = key.split(".", 1)
-            inner = self.layers[int(index)]
-            inner.params = {**inner.params, name: array}
+    def parts(self):
+        """{"0": the first layer, "1": the second, ...}."""
+        return {str(i): layer for i, layer in enumerate(self.layers)}
 
     def config(self):
         """The list of the layers' configurations."""
         return [layer.config() for layer in self.layers]
-
-    def param_shapes(self):
-        return {f"{i}.{name}": shape for i, layer in enumerate(self.layers)
-                for name, shape in layer.param_shapes().items()}
 
     def shapes(self, shape):
         """The shape of one image before the first layer and after each: a list of len(self) + 1 tuples."""
@@ -59,6 +50,10 @@ class Sequential(Layer):
 
     def macs(self, shape):
         return sum(layer.macs(before) for layer, before in zip(self.layers, self.shapes(shape)))
+
+    def peak(self, shape):
+        shapes = self.shapes(shape)
+        return max([math.prod(shapes[0]), *(layer.peak(before) for layer, before in zip(self.layers, shapes))])
 
     def forward(self, x, train=False, rng=None):
         backwards = []

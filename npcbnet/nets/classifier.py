@@ -31,7 +31,7 @@ class Classifier(Model):
 
     def _run(self, images):
         p, entropy, exits = self._empty_answer(len(images))
-        for here, x in chunks(images):
+        for here, x in chunks(images, self.net.peak(self.input_shape)):
             z, _ = self.net.forward(x)
             p[here], entropy[here] = probabilities_and_entropy(z)
         return p, entropy, exits, None

@@ -1,4 +1,5 @@
 """What every trained model offers: predict, predict_proba, explain, its cost, a configuration to rebuild it from."""
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -56,6 +57,11 @@ class Model(ABC):
         """All parameters by name, "part.layer.name": the arrays themselves, not copies."""
         return {f"{part}.{name}": array for part in self.parts for name, array in getattr(self, part).params.items()}
 
+    @property
+    def statistics(self):
+        """Names of the parameters that are measured in training, not learned."""
+        return tuple(f"{part}.{name}" for part in self.parts for name in getattr(self, part).statistics)
+
     def param_shapes(self):
         """{name: shape} of all parameters, without allocating any."""
         return {f"{part}.{name}": shape for part in self.parts
@@ -68,12 +74,13 @@ class Model(ABC):
             getattr(self, part).params = {name: array}
 
     def parameter_count(self):
-        """Number of parameters."""
-        return sum(int(np.prod(shape)) for shape in self.param_shapes().values())
+        """Number of parameters that are learned; publications count no others."""
+        measured = self.statistics
+        return sum(math.prod(shape) for name, shape in self.param_shapes().items() if name not in measured)
 
     def parameter_bytes(self):
-        """Bytes of the parameters as the model computes with them (float32)."""
-        return 4 * self.parameter_count()
+        """Bytes of all parameters as the model computes with them (float32)."""
+        return 4 * sum(map(math.prod, self.param_shapes().values()))
 
     def predict(self, images):
         """Labels (N,) int64 of the images; as_images tells what arrays it takes. Raises ShapeError."""
@@ -107,10 +114,13 @@ class Model(ABC):
         return np.empty((count, self.classes), np.float32), np.empty(count), np.ones(count, np.int64)
 
 
-def chunks(images):
-    """(slice, float images (n, C, H, W)) one after the other, n at most CHUNK."""
-    pixels = max(1, int(np.prod(images.shape[1:])))
-    size = max(1, min(CHUNK, LARGEST_MAP // (8 * pixels)))  # the largest map of our nets has 6 values a pixel
+def chunks(images, peak=0):
+    """(slice, float images (n, C, H, W)) one after the other, n at most CHUNK.
+
+    peak: values of one image in the net's largest map, where that may be more than 8 for each value of the image.
+    """
+    values = max(1, peak, 8 * int(np.prod(images.shape[1:])))
+    size = max(1, min(CHUNK, LARGEST_MAP // values))
     for start in range(0, len(images), size):
         here = slice(start, min(start + size, len(images)))
         yield here, as_floats(images[here])

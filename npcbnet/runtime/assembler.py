@@ -93,6 +93,7 @@ class Function:
         self.name, self.lanes, self.target = name, lanes, target
         self.vector = FLOAT if lanes == 1 else f"<{lanes} x float>"
         self.whole = "i32" if lanes == 1 else f"<{lanes} x i32>"
+        self.truths = TRUTH if lanes == 1 else f"<{lanes} x i1>"
         self._lines, self._declared, self._count, self._block = [], set(), 0, "start"
         self.row = Value(self, "%row", POINTER)
 
@@ -108,14 +109,15 @@ class Function:
         return Value(self, f"%v{self._count}", type)
 
     def operand(self, value, type):
-        """A Value's name, or a Python number written as a constant of the type (every lane of a vector alike)."""
+        """A Value's name, or Python numbers as a constant of the type: a list of the lanes, or one for all."""
         if isinstance(value, Value):
             if value.type != type:
                 raise TypeError(f"{self.name}: {value.type} where {type} is needed")
             return value.name
         if type.startswith("<"):
-            inner = type.split(" x ")[1][:-1]
-            return "<" + ", ".join([f"{inner} {self.operand(value, inner)}"] * self.lanes_of(type)) + ">"
+            inner, lanes = type.split(" x ")[1][:-1], self.lanes_of(type)
+            values = value if isinstance(value, list) else [value] * lanes
+            return "<" + ", ".join(f"{inner} {self.operand(one, inner)}" for one in values) + ">"
         if type == FLOAT:  # LLVM writes a float as the bits of the double of the same value
             return f"0x{struct.unpack('<Q', struct.pack('<d', _single(value)))[0]:016X}"
         return str(int(value))
@@ -192,6 +194,11 @@ class Function:
         type = f"<{self.lanes} x {value.type}>"
         one = self.emit(f"insertelement {type} poison, {value.type} {value.name}, i64 0", type)
         return self.emit(f"shufflevector {type} {one.name}, {type} poison, <{self.lanes} x i32> zeroinitializer", type)
+
+    def spread_truth(self, truth):
+        """A truth in every lane."""
+        wide = self.spread(self.cast("sext", truth, "i32"))
+        return self.emit(f"icmp ne {wide.type} {wide.name}, {self.operand(0, wide.type)}", f"<{self.lanes} x i1>")
 
     def broadcast(self, pointer, index=0):
         """The float at pointer + index in every lane."""

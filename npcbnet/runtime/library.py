@@ -40,7 +40,7 @@ class Library:
     def text(self, name, /, **fixed):
         """A kernel as LLVM IR."""
         if name == "executor":
-            return executor.text(self.target.family)
+            return executor.text(self.target.family, **fixed)
         function = Function(name, fixed.pop("lanes", self.target.lanes), self.target)
         return import_module(f"npcbnet.runtime.micro.{name}").write(function, **fixed)
 

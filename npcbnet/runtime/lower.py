@@ -2,6 +2,7 @@
 import numpy as np
 
 from npcbnet.runtime.fuse import NO_BOUNDS, fuse
+from npcbnet.runtime.micro import winograd
 from npcbnet.runtime.plan import CONTEXT
 from npcbnet.runtime.target import tile
 
@@ -15,6 +16,8 @@ def lower(program, layers, x, pad_behind=0, shape=None):
         pad = wanted_pad(operations[i + 1:i + 2], pad_behind)
         if x.shape != operation.before or operation.kind in ("dense", "softmax"):
             x = unframed(program, x).reshaped(operation.before)
+        if operation.kind == "conv" and x.pad < operation.layer.pad:
+            x = elementwise(program, "clamp", x, operation.layer.pad)
         x = STEPS[operation.kind](program, operation, x, pad)
     after = operations[-1].after if operations else x.shape
     return x if x.shape == after else unframed(program, x).reshaped(after)
@@ -50,9 +53,82 @@ def packed_tiles(weight, outs):
 def conv(program, operation, x, pad):
     """A convolution with what was fused into it."""
     layer = operation.layer
+    if winograd_pays(operation, program):
+        return (winograd_one if program.group == 1 else winograd_group)(program, operation, x, pad)
     if program.group == 1 and layer.stride == 1 and getattr(layer, "groups", 1) == 1:
         return conv_plane(program, operation, x, pad)
     return conv_group(program, operation, x, pad)
+
+
+def winograd_pays(operation, program):
+    """Does Winograd's way save work? It does not on maps of less than two tiles or so."""
+    layer = operation.layer
+    if (layer.kernel not in winograd.PAIRS or layer.stride != 1 or getattr(layer, "groups", 1) != 1
+            or min(behind_conv(operation)) < 5 or operation.weight.shape[0] < 4):
+        return False
+    return True
+
+
+def winograd_tiles(operation):
+    """(rows, columns) of 4x4 tiles that cover the convolution's outputs."""
+    return tuple(-(-size // winograd.TILE) for size in behind_conv(operation))
+
+
+def packed_filters(weight, outs):
+    """(F, C, K, K) -> transformed (n n, channel tile, C, outs), and how many channel tiles."""
+    transformed = winograd.filters(weight)
+    F, C, n, _ = transformed.shape
+    packed, tiles = packed_tiles(transformed.reshape(F, C, n * n).transpose(0, 2, 1), outs)  # (tile, n n, C, outs)
+    return np.ascontiguousarray(packed.transpose(1, 0, 2, 3)), tiles
+
+
+def winograd_group(program, operation, x, pad):
+    """A group of images: 4x4 outputs at a time."""
+    layer = operation.layer
+    F, C, K = operation.weight.shape[:3]
+    P, Q = behind_conv(operation)
+    down, across = winograd_tiles(operation)
+    room = 24 if program.library.target.registers >= 32 else 10
+    tiles = 1 if F <= 20 else 4 if room >= 24 else 2
+    most = room // tiles - (tiles > 1)
+    outs = -(-F // -(-F // most))
+    U, blocks = packed_filters(operation.weight, outs)
+    points, width = winograd.side(K) ** 2, tiles * program.lanes
+    y = program.map((F, *pooled(operation, P, Q)), pad)
+    program.step("winograd_group", x.corner(layer.pad), program.weight(U), program.weight(operation.bias), y.corner(),
+                 bounds(program, operation), program.scratch(points * C * width),
+                 program.scratch(points * blocks * outs * width), program.scratch(4 * points * program.lanes),
+                 program.scratch(program.lanes), C, blocks, across,
+                 down * across, x.row, x.channel, y.row, y.channel, P, Q, *y.sides[1:], F, kernel=K, outs=outs,
+                 tiles=tiles, pool=int(operation.pool), single=int(C == 1 and blocks == 1))
+    return y
+
+
+def winograd_one(program, operation, x, pad):
+    """One image: as many tiles at a time as a vector has lanes, one to four vectors of them."""
+    layer, lanes = operation.layer, program.lanes
+    F, C, K = operation.weight.shape[:3]
+    P, Q = behind_conv(operation)
+    down, across = winograd_tiles(operation)
+    parts = -(-down * across // lanes)
+    vectors = min((4, 3, 2, 1) if F > 1 else (1,), key=lambda size: (-(-parts // size) * size, -size))
+    blocks = -(-parts // vectors)
+    room = max(1, (20 if program.library.target.registers >= 32 else 9) // vectors)
+    outs = -(-F // -(-F // room))
+    U, channels = packed_filters(operation.weight, outs)
+    points, whole = winograd.side(K) ** 2, blocks * vectors * lanes
+    tiles = np.minimum(np.arange(whole), down * across - 1)
+    row, column = tiles // across * winograd.TILE, tiles % across * winograd.TILE
+    truths = [row + 1 < P, row + 3 < P, column + 1 < Q, column + 3 < Q]
+    y = program.map((F, *pooled(operation, P, Q)), pad)
+    program.step("winograd_one", x.corner(layer.pad), program.weight(U), program.weight(operation.bias), y.corner(),
+                 bounds(program, operation), program.scratch(points * C * whole),
+                 program.scratch(points * channels * outs * whole), program.scratch(4 * points * lanes),
+                 program.scratch(points * (whole + lanes)), program.scratch(16 * (whole + lanes)),
+                 program.weight(truths), C, channels, blocks, down, x.row, x.channel, y.row, y.channel, *y.sides[1:], F,
+                 kernel=K, outs=outs, vectors=vectors, across=across, pool=int(operation.pool),
+                 single=int(C == 1 and channels == 1))
+    return y
 
 
 def behind_conv(operation):
@@ -120,8 +196,11 @@ def dense(program, operation, x, pad):
         y = program.map((O,))
         program.scratch((tiles * outs - O) * program.group)
         program.step("dense_group", x.memory, program.weight(weight), program.weight(bias), y.memory, D, tiles,
-                     bounds(program, operation), vectors=program.vectors, outs=outs)
+                     bounds(program, operation), program.scratch(2 * D + 32), vectors=program.vectors, outs=outs,
+                     skip=int(O > 32))
         return y
+    if O <= 12:
+        return dense_few(program, operation, x)
     vectors = min(8, -(-O // lanes))
     weight, tiles = packed_tiles(operation.weight.T, vectors * lanes)
     bias = packed_tiles(operation.bias, vectors * lanes)[0]
@@ -129,6 +208,18 @@ def dense(program, operation, x, pad):
     program.scratch(tiles * vectors * lanes - O)
     program.step("dense_one", x.memory, program.weight(weight), program.weight(bias), y.memory, D, tiles,
                  bounds(program, operation), program.scratch(2 * D + 32), vectors=vectors)
+    return y
+
+
+def dense_few(program, operation, x):
+    """One image, few outputs."""
+    D, O = operation.weight.shape
+    whole = -(-D // program.lanes) * program.lanes
+    weight = np.zeros((O, whole), np.float32)
+    weight[:, :D] = operation.weight.T
+    y = program.map((O,))
+    program.step("dense_few", x.memory, program.weight(weight), program.weight(operation.bias), y.memory, whole,
+                 bounds(program, operation), outs=O)
     return y
 
 

@@ -88,7 +88,7 @@ class Program:
     def map(self, shape, pad=0):
         """A new map."""
         made = Map(Address(self.floats), tuple(shape), pad, self.group)
-        self.scratch(made.size)
+        self.scratch(made.size + 4 * made.row)  # zeros below the last channel, for tiles that reach beyond the frame
         return made
 
     def scratch(self, floats):

@@ -30,7 +30,8 @@ class Predictor:
         self.input_shape = model.input_shape
         self._classes = 0 if isinstance(model, Converter) else model.classes
         self._library = kernels or library()
-        self._run_native = KERNEL(self._library.address("executor"))
+        self._run_native = KERNEL(self._library.address("executor", alone=False))
+        self._run_alone = KERNEL(self._library.address("executor", alone=True))
         self._one = program_of(model, self._library, 0).place()
         self._group = None
         self._crew = None
@@ -39,24 +40,31 @@ class Predictor:
     def _prepare_one(self):
         """Room for one image and its answer, and where the native code finds them."""
         C, H, W = self.input_shape
-        self._pixels = np.zeros((C, H, W), np.uint8), np.zeros((C, H, W), np.float32)
         self._p = np.zeros((1, max(1, self._classes)), np.float32)
-        self._numbers = np.zeros(2, np.int64)  # label, exit
-        self._entropies = np.zeros(2, np.float32)  # at the exit taken, at the first
-        self._picture = np.zeros((1, C, H, W), np.float32)
-        shapes = [(1, C, H, W)] + ([(H, W), (1, H, W)] if C == 1 else [(C, H, W)])
-        self._views = {(shape, pixels.dtype): pixels.reshape(shape) for pixels in self._pixels for shape in shapes}
+        self._label, numbers, self._entropies = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(2, np.float32)
+        self._keep = numbers
+        self._views = {}
+        for dtype in (np.uint8, np.float32):
+            pixels = np.zeros((C, H, W), dtype)
+            for shape in [(1, C, H, W)] + ([(H, W), (1, H, W)] if C == 1 else [(C, H, W)]):
+                self._views[shape, pixels.dtype.num] = pixels.reshape(shape), pixels.ctypes.data, dtype == np.float32
+        self._reads = None  # of which pixels the context knows the address
+        self._address_one({context.P: self._p, context.LABEL: self._label, context.EXIT: numbers,
+                           context.ENTROPY: self._entropies[:1], context.EARLY: self._entropies[1:],
+                           context.PICTURE: None})
+
+    def _address_one(self, arrays):
+        """Tell the context of the single image where its answers go."""
         ctx = self._one.context
-        ctx[context.COUNT] = 1
-        ctx[context.P], ctx[context.LABEL] = self._p.ctypes.data, self._numbers.ctypes.data
-        ctx[context.EXIT] = self._numbers[1:].ctypes.data
-        ctx[context.ENTROPY], ctx[context.EARLY] = self._entropies.ctypes.data, self._entropies[1:].ctypes.data
-        self._sources = {pixels.dtype: pixels.ctypes.data for pixels in self._pixels}
+        for place, array in arrays.items():
+            ctx[place] = 0 if array is None else array.ctypes.data
+        ctx[context.COUNT] = ctx[context.HERE] = 1
+        ctx[context.FIRST] = ctx[context.LAST] = 0
 
     def predict(self, images):
         """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError."""
         if self._answer_one(images):
-            return self._numbers[:1].copy()
+            return self._label.copy()
         return self._answer(images)[0]
 
     def predict_proba(self, images):
@@ -83,21 +91,18 @@ class Predictor:
 
     def _answer_one(self, images):
         """Answer a single image into the arrays of _prepare_one; False where it is not the plain case."""
-        if type(images) is not np.ndarray:
+        if type(images) is not np.ndarray or not self._classes:
             return False
-        view = self._views.get((images.shape, images.dtype))
-        if view is None or not self._classes:
+        found = self._views.get((images.shape, images.dtype.num))
+        if found is None:
             return False
-        view[...] = images
-        one = self._one
-        one.context[context.IMAGES] = self._sources[images.dtype]
-        one.context[context.IS_FLOAT] = images.dtype == np.float32
-        one.context[context.PICTURE] = one.context[context.LAST] = 0
-        one.counter[0] = 0
-        self._run_native(one.start)
-        if one.context[context.STRANGE]:
-            one.context[context.STRANGE] = 0
-            as_images(images, self.input_shape)
+        pixels, address, is_float = found
+        pixels[...] = images
+        if self._reads != address:
+            self._one.context[context.IMAGES], self._one.context[context.IS_FLOAT] = address, is_float
+            self._reads = address
+        if self._run_alone(self._one.start):
+            as_images(images, self.input_shape)  # says what is wrong with it
         return True
 
     def _answer(self, images, pictures=False):
@@ -125,7 +130,7 @@ class Predictor:
             crew = [self._one]
         else:
             if self._group is None:
-                self._group = program_of(self.model, self._library, self._vectors())
+                self._group = program_of(self.model, self._library, 1)
                 self._crew = [self._group.place() for _ in range(self.threads)]
             crew = self._crew[:max(1, min(self.threads, count // self._group.group))]
         for placed in crew:
@@ -133,25 +138,19 @@ class Predictor:
             for place, array in arrays.items():
                 ctx[place] = 0 if array is None else array.ctypes.data
             ctx[context.IS_FLOAT], ctx[context.COUNT] = images.dtype == np.float32, count
-            ctx[context.LAST] = ctx[context.WAITING] = ctx[context.STRANGE] = 0
+            ctx[context.LAST] = ctx[context.WAITING] = 0
             placed.share(crew[0].counter)
         crew[0].counter[0] = 0
         helpers = [threading.Thread(target=self._run_native, args=(placed.start,)) for placed in crew[1:]]
         for helper in helpers:
             helper.start()
-        self._run_native(crew[0].start)
+        strange = self._run_native(crew[0].start)
         for helper in helpers:
             helper.join()
-        strange = any(placed.context[context.STRANGE] for placed in crew)
         if crew[0] is self._one:
-            self._one.context[context.STRANGE] = 0
             self._prepare_one()
-        if strange:
+        if strange or any(placed.context[context.STRANGE] for placed in crew):
             as_images(images, self.input_shape)
-
-    def _vectors(self):
-        """Registers that a group of images fills: more where large dense layers would be read from far for each."""
-        return 1
 
     def _decide_again(self, arrays, images, early):
         """Answer anew, one by one, the images whose first exit hangs on rounding."""

@@ -9,23 +9,27 @@
 24 sums hide the latency of the multiply-adds and leave room for the inputs. Weights are packed (tile, D, outs), so
 they are read in the order in which they lie.
 
-row: x, w, b, y, D, tiles, bounds (least and greatest result). fixed: vectors, outs.
+row: x, w, b, y, D, tiles, bounds (least and greatest result), places (room for D + 8 int64).
+fixed: vectors, outs, skip (1: leave zero features out).
 """
+from npcbnet.runtime.assembler import NUMBER
 from npcbnet.runtime.micro.vectors import clamp
 
 
-def write(f, vectors, outs):
+def write(f, vectors, outs, skip):
     """The function's text."""
     x, w, b, y = f.pointers(0, 4)
     D, tiles = f.numbers(4, 2)
-    bounds = f.pointer(6)
+    bounds, places = f.pointers(6, 2)
     low, high = f.broadcast(bounds, 0), f.broadcast(bounds, 1)
     group = vectors * f.lanes
+    count = _list_places(f, x, D, places, vectors) if skip else D
     with f.loop(0, tiles) as t:
         wt, bt, yt = f.at(w, t * D * outs), f.at(b, t * outs), f.at(y, t * (outs * group))
         start = [f.broadcast(bt, o) for o in range(outs) for _ in range(vectors)]
-        with f.loop(0, D, carried=start) as loop:
-            xd, wd = f.at(x, loop.number * group), f.at(wt, loop.number * outs)
+        with f.loop(0, count, carried=start) as loop:
+            d = f.load(places, loop.number, NUMBER) if skip else loop.number
+            xd, wd = f.at(x, d * group), f.at(wt, d * outs)
             here = [f.load(xd, u * f.lanes) for u in range(vectors)]
             for o in range(outs):
                 weight = f.broadcast(wd, o)
@@ -36,3 +40,17 @@ def write(f, vectors, outs):
             for u in range(vectors):
                 f.store(clamp(f, loop.results[o * vectors + u], low, high), yt, o * group + u * f.lanes)
     return f.finish()
+
+
+def _list_places(f, x, D, places, vectors):
+    """Write the numbers of the features that are not zero everywhere, in order; returns how many (a NaN is not zero)."""
+    with f.loop(0, D, carried=[f.constant(0, NUMBER)]) as loop:
+        f.store(loop.number, places, loop.sums[0])
+        there = None
+        for u in range(vectors):
+            value = f.load(x, loop.number * (vectors * f.lanes) + u * f.lanes)
+            some = f.emit(f"fcmp une {f.vector} {value.name}, {f.operand(0.0, f.vector)}", f.truths)
+            there = some if there is None else there | some
+        there = f.call(f"llvm.vector.reduce.or.v{f.lanes}i1", "i1", there)
+        loop.sums[0] = loop.sums[0] + f.cast("zext", there, NUMBER)
+    return loop.results[0]

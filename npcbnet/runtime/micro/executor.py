@@ -12,29 +12,34 @@ from npcbnet.runtime import context
 
 WORDS = 28  # int64 in a row of the program
 
-_TEXT = """
+_HEAD = """
 {declare}
-define i64 @executor(ptr %row) nounwind {{
+define i64 @{name}(ptr %row) nounwind {{
 start:
   %a1 = getelementptr i64, ptr %row, i64 1
   %a2 = getelementptr i64, ptr %row, i64 2
   %a3 = getelementptr i64, ptr %row, i64 3
   %a4 = getelementptr i64, ptr %row, i64 4
   %program_address = load i64, ptr %row
-  %drain_address = load i64, ptr %a1
   %context_address = load i64, ptr %a2
+  %program = inttoptr i64 %program_address to ptr
+  %context = inttoptr i64 %context_address to ptr
+  %strange_at = getelementptr i64, ptr %context, i64 {strange}
+  store i64 0, ptr %strange_at
+  {enter}
+"""
+
+_CLAIM = """
+  %drain_address = load i64, ptr %a1
   %counter_address = load i64, ptr %a3
   %size = load i64, ptr %a4
-  %program = inttoptr i64 %program_address to ptr
   %drain = inttoptr i64 %drain_address to ptr
-  %context = inttoptr i64 %context_address to ptr
   %counter = inttoptr i64 %counter_address to ptr
   %count_at = getelementptr i64, ptr %context, i64 {count}
   %first_at = getelementptr i64, ptr %context, i64 {first}
   %here_at = getelementptr i64, ptr %context, i64 {here}
   %last_at = getelementptr i64, ptr %context, i64 {last}
   %count = load i64, ptr %count_at
-  {enter}
   br label %claim
 claim:
   %begin = atomicrmw add ptr %counter, i64 %size monotonic
@@ -51,8 +56,21 @@ end:
   store i64 1, ptr %last_at
   %without = icmp eq i64 %drain_address, 0
   br i1 %without, label %out, label %step
+over:
+  %finished = load i64, ptr %last_at
+  %again = icmp eq i64 %finished, 0
+  br i1 %again, label %claim, label %out
+"""
+
+_ALONE = """
+  br label %step
+over:
+  br label %out
+"""
+
+_STEPS = """
 step:
-  %at = phi ptr [%program, %group], [%drain, %end], [%next, %step]
+  %at = phi ptr {entries}, [%next, %step]
   %address = load i64, ptr %at
   %operands = getelementptr i64, ptr %at, i64 1
   %kernel = inttoptr i64 %address to ptr
@@ -61,13 +79,10 @@ step:
   %next = getelementptr i64, ptr %at, i64 %far
   %done = icmp eq i64 %skip, 0
   br i1 %done, label %over, label %step
-over:
-  %finished = load i64, ptr %last_at
-  %again = icmp eq i64 %finished, 0
-  br i1 %again, label %claim, label %out
 out:
   {leave}
-  ret i64 0
+  %strange = load i64, ptr %strange_at
+  ret i64 %strange
 }}
 """
 
@@ -90,11 +105,14 @@ MODES = {
     "other": ("", "", "")}
 
 
-def text(family):
-    """The executor as LLVM IR. family: "x86", "arm" (64 bit) or "other".
+def text(family, alone):
+    """The executor as LLVM IR. family: "x86", "arm" (64 bit) or "other". alone: one group whose FIRST and HERE are set.
 
     row: program, drain (where to go on when all is claimed; 0: nowhere), context, counter, images claimed at once.
+    Returns the context's STRANGE.
     """
     declare, enter, leave = MODES[family]
-    return _TEXT.format(declare=declare, enter=enter, leave=leave, words=WORDS, count=context.COUNT,
-                        first=context.FIRST, here=context.HERE, last=context.LAST)
+    entries = "[%program, %start]" if alone else "[%program, %group], [%drain, %end]"
+    return (_HEAD + (_ALONE if alone else _CLAIM) + _STEPS).format(
+        name="executor", declare=declare, enter=enter, leave=leave, entries=entries, words=WORDS, count=context.COUNT,
+        first=context.FIRST, here=context.HERE, last=context.LAST, strange=context.STRANGE)
