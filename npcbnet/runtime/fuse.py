@@ -2,25 +2,31 @@
 
     Conv2d, BatchNorm2d, MaxPool2d(2), ReLU     ->  one convolution: other weights, the maximum and the clamp in its end
     Dense, ReLU                                 ->  one dense layer with a clamp in its end
-    Dropout, Reshape, Flatten                   ->  nothing
+    ConvTranspose2d                             ->  pixels spread out with zeros between, and a convolution
+    Dropout                                     ->  nothing
 
 A clamp (ReLU, ReLU6, Clip) may come before or after the maximum: neither changes the order of values.
 """
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from npcbnet.layers import AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape
+from npcbnet.errors import ShapeError
+from npcbnet.layers import (BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, ReLU6,
+                            Reshape, Residual, Sequential)
 
 NO_BOUNDS = (-np.inf, np.inf)
+POOLS = ("maxpool2d", "avgpool2d", "globalavgpool2d", "globalmaxpool2d")
+CLAMPING = ("conv", "dense", "pool", "clamp", "scale", "residual", "upsample2d")  # kinds that clamp on the way
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: `kind`, the layer it comes from, shapes before and after, and what was fused into it.
+    """One operation: its kind, the layer it comes from, shapes before and after, and what was fused into it.
 
-    weight, bias: float32 parameters, already with a batch normalisation's scale. pool: followed by a 2x2 maximum.
-    bounds: the result is clamped to them.
+    weight, bias: float32; of a convolution (F, C / groups, K, K) and (F,), already with a batch normalisation's scale.
+    window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and columns before a fused 2x2 maximum
+    (pool). bounds: the result is clamped to them. parts: the operations of a residual's body and of its shortcut.
     """
 
     kind: str
@@ -29,39 +35,68 @@ class Operation:
     after: tuple
     weight: np.ndarray = None
     bias: np.ndarray = None
+    window: tuple = ()
+    behind: tuple = ()
     pool: bool = False
     bounds: tuple = NO_BOUNDS
-    extra: dict = field(default_factory=dict)
+    parts: tuple = ()
+
+    @property
+    def pad(self):
+        """The frame of zeros that it wants around its input."""
+        if self.kind == "residual":
+            return max((part[0].pad for part in self.parts if part), default=0)
+        return self.window[1] if self.kind == "conv" else 0
+
+
+def fuse(layers, shape):
+    """The operations of `layers` on images of `shape`. Raises ShapeError where a layer has no parameters yet."""
+    operations = []
+    for layer in _flat(layers):
+        if isinstance(layer, Dropout):
+            continue
+        after, last, bounds = tuple(layer.output_shape(shape)), operations[-1] if operations else None, bounds_of(layer)
+        try:
+            if bounds is not None and last is not None and last.kind in CLAMPING:
+                operations[-1] = replace(last, bounds=tuple(float(np.clip(b, *bounds)) for b in last.bounds))
+            elif _halves(layer) and last is not None and last.kind == "conv" and not last.pool and last.window[0] == 1:
+                operations[-1] = replace(last, after=after, pool=True)
+            elif isinstance(layer, BatchNorm2d) and last is not None and _plain_conv(last):
+                scale, shift = scale_and_shift(layer)
+                operations[-1] = replace(last, weight=last.weight * scale[:, None, None, None],
+                                         bias=last.bias * scale + shift)
+            else:
+                operations += _operations(layer, tuple(shape), after, bounds)
+        except KeyError as error:
+            raise ShapeError(f"this model has no parameter {error} yet: load or train it first") from None
+        shape = after
+    return operations
 
 
 def bounds_of(layer):
     """The (least, greatest) result of a layer that only clamps, None for any other."""
     if isinstance(layer, ReLU):
         return 0.0, np.inf
-    if isinstance(layer, Clip):
-        return layer.low, layer.high
-    return None
+    if isinstance(layer, ReLU6):
+        return 0.0, 6.0
+    return (layer.low, layer.high) if isinstance(layer, Clip) else None
 
 
-def fuse(layers, shape):
-    """The operations of `layers` on images of `shape`, and the shape behind them."""
-    operations = []
+def scale_and_shift(norm):
+    """Batch normalisation as y = scale x + shift, (C,) each, float32."""
+    weight, bias, mean, variance = (norm.params[name].astype(np.float64)
+                                    for name in ("weight", "bias", "running_mean", "running_var"))
+    scale = weight / np.sqrt(variance + norm.eps)
+    return scale.astype(np.float32), (bias - mean * scale).astype(np.float32)
+
+
+def _flat(layers):
+    """The layers, those of inner Sequentials among them."""
     for layer in layers:
-        after = layer.output_shape(shape)
-        last = operations[-1] if operations else None
-        bounds = bounds_of(layer)
-        if isinstance(layer, (Dropout, Flatten, Reshape)):
-            if last is not None:
-                operations[-1] = replace(last, after=after)
-        elif bounds is not None and last is not None:
-            low, high = last.bounds
-            operations[-1] = replace(last, bounds=tuple(float(np.clip(b, *bounds)) for b in (low, high)))
-        elif _halves(layer) and last is not None and last.kind == "conv" and not last.pool:
-            operations[-1] = replace(last, after=after, pool=True, extra={"pooled": after[1:]})
+        if isinstance(layer, Sequential):
+            yield from _flat(layer)
         else:
-            operations.append(_operation(layer, shape, after, bounds))
-        shape = after
-    return operations, shape
+            yield layer
 
 
 def _halves(layer):
@@ -69,14 +104,45 @@ def _halves(layer):
     return isinstance(layer, MaxPool2d) and (layer.kernel, layer.stride, layer.pad) == (2, 2, 0)
 
 
-def _operation(layer, before, after, bounds):
+def _plain_conv(operation):
+    return operation.kind == "conv" and not operation.pool and operation.bounds == NO_BOUNDS
+
+
+def _bias(layer, outputs):
+    return layer.params["bias"].astype(np.float32) if "bias" in layer.param_shapes() else np.zeros(outputs, np.float32)
+
+
+def _operations(layer, before, after, bounds):
+    """The one or two operations that a layer is."""
+    if isinstance(layer, ConvTranspose2d):
+        return _transposed(layer, before, after)
     made = Operation(layer.name, layer, before, after)
-    if isinstance(layer, (Conv2d, Dense)):
-        kind = "conv" if isinstance(layer, Conv2d) else "dense"
-        return replace(made, kind=kind, weight=layer.params["weight"].astype(np.float32),
-                       bias=layer.params["bias"].astype(np.float32))
-    if isinstance(layer, (MaxPool2d, AvgPool2d)):
-        return replace(made, kind="pool")
-    if bounds is not None:
-        return replace(made, kind="clamp", bounds=bounds)
-    return made
+    if isinstance(layer, Conv2d):
+        made = replace(made, kind="conv", weight=layer.params["weight"].astype(np.float32),
+                       bias=_bias(layer, after[0]), window=(layer.stride, layer.pad, layer.groups), behind=after[1:])
+    elif isinstance(layer, Dense):
+        made = replace(made, weight=layer.params["weight"].astype(np.float32), bias=_bias(layer, after[0]))
+    elif isinstance(layer, (Flatten, Reshape)):
+        made = replace(made, kind="reshape")
+    elif layer.name in POOLS:
+        made = replace(made, kind="pool")
+    elif bounds is not None:
+        made = replace(made, kind="clamp", bounds=tuple(float(bound) for bound in bounds))
+    elif isinstance(layer, BatchNorm2d):
+        scale, shift = scale_and_shift(layer)
+        made = replace(made, kind="scale", weight=scale, bias=shift)
+    elif isinstance(layer, Residual):
+        shortcut = [layer.shortcut] if layer.shortcut is not None else []
+        made = replace(made, parts=(fuse([layer.body], before), fuse(shortcut, before)))
+    return [made]
+
+
+def _transposed(layer, before, after):
+    """A transposed convolution: zeros between the pixels, then a convolution with the kernel turned by 180 degrees."""
+    C, H, W = before
+    sides = [(side - 1) * layer.stride + 1 + layer.output_padding for side in (H, W)]
+    spread = Operation("spread", layer, before, (C, *sides))
+    parts = [part.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1] for part in np.split(layer.params["weight"], layer.groups)]
+    weight = np.concatenate(parts).astype(np.float32)
+    return [spread, Operation("conv", layer, spread.after, after, weight, _bias(layer, after[0]),
+                              (1, layer.kernel - 1 - layer.pad, layer.groups), after[1:])]

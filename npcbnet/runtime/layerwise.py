@@ -15,14 +15,17 @@ class Layerwise:
 
     def predict(self, images):
         """Labels (N,) int64. Raises ShapeError."""
+        check_classifies(self.model)
         return self.model.predict(images)
 
     def predict_proba(self, images):
         """Probabilities (N, O) float32. Raises ShapeError."""
+        check_classifies(self.model)
         return self.model.predict_proba(images)
 
     def explain(self, images):
         """An Explanation: label, confidence, entropy, exit and converted image of each. Raises ShapeError."""
+        check_classifies(self.model)
         return self.model.explain(images)
 
     def convert(self, images):
@@ -47,3 +50,9 @@ def check_converts(model):
     """Raise UsageError unless the model makes pictures."""
     if not isinstance(model, (CBNet, Converter)):
         raise UsageError(f"a {type(model).__name__} converts nothing; only a CBNet or a Converter does")
+
+
+def check_classifies(model):
+    """Raise UsageError unless the model has labels to give."""
+    if isinstance(model, Converter):
+        raise UsageError("a Converter makes pictures and knows no labels; use convert, or compile a CBNet")

@@ -1,12 +1,12 @@
 """Whole networks as programs: a classifier, a BranchyNet with its exit, a converter, a CBNet."""
-import numpy as np
-
 from npcbnet.layers import Clip, Softmax
 from npcbnet.nets import BranchyNet, CBNet, Classifier
 from npcbnet.nets.converter import Converter
 from npcbnet.runtime import context
-from npcbnet.runtime.lower import elementwise, first_pad, lower, read_images, softmax
-from npcbnet.runtime.plan import CONTEXT, Program
+from npcbnet.runtime.fuse import NO_BOUNDS, Operation
+from npcbnet.runtime.lower import first_pad, framed, lower, unframed
+from npcbnet.runtime.plan import CONTEXT, Map, Program
+from npcbnet.runtime.steps.others import elementwise, read_images, softmax
 
 
 def program_of(model, library, vectors):
@@ -31,33 +31,29 @@ def program_of(model, library, vectors):
 def picture(program, converter, x, pad):
     """The steps of a converter: image in, picture in 0..1 out, handed to the caller, too, where it asks for it."""
     form = converter.form
-    bright = form.output == "softmax"
-    layers = [*converter.encoder, *converter.decoder]
-    sharp = bright and not form.halve_output
-    if bright and sharp:  # a softmax divided by its brightest value needs no sum
-        last = next(i for i, layer in enumerate(layers) if isinstance(layer, Softmax))
-        z = lower(program, layers[:last], x)
-        operation = type("Last", (), {"layer": layers[last], "bounds": (-np.inf, np.inf)})
+    layers, bright = [*converter.encoder, *converter.decoder], form.output == "softmax"
+    if bright and not form.halve_output:  # a softmax divided by its brightest value needs no sum
+        place = next(i for i, layer in enumerate(layers) if isinstance(layer, Softmax))
+        z = lower(program, layers[:place], x)
+        operation = Operation("softmax", layers[place], z.shape, z.shape)
         y = softmax(program, operation, z, 0, picture=True).reshaped(converter.input_shape)
+    elif bright:
+        y = divided_by_brightest(program, unframed(program, lower(program, layers, x)), pad)
     elif form.residual:
-        y = elementwise(program, "add", x, pad, (0, 1), other_map=lower(program, layers, x))
+        y = elementwise(program, "add", x, pad, (0, 1), second=lower(program, layers, x))
     else:
-        y = lower(program, layers + ([Clip()] if form.output == "linear" else []), x, pad)
-        if bright:
-            y = divided_by_brightest(program, y, pad)
+        y = lower(program, [*layers, Clip()], x, pad)
     program.step("write_picture", CONTEXT, y.corner(), y.row, y.channel, *y.sides, group=program.group)
-    return y if y.pad == pad else elementwise(program, "clamp", y, pad)
+    return framed(program, y, pad)
 
 
 def divided_by_brightest(program, x, pad):
-    """Every image divided by its largest value."""
+    """Every image divided by its largest value. x has no frame."""
     C, H, W = x.sides
     flat, largest = x.reshaped((1, C * H, W)), program.map((1,))
-    fixed = {"lanes": 1} if program.group == 1 else {}
-    program.step("pool_group", flat.corner(), largest.corner(), program.weight(np.array([-np.inf, np.inf])),
-    *flat.sides,
-                 flat.row, flat.channel, largest.row, largest.channel, 1, 1, max(C * H, W), 1, 0, mean=0,
-                 counts_padding=0, vectors=max(1, program.vectors), **fixed)
+    program.step("pool_group", flat.corner(), largest.corner(), program.weight(NO_BOUNDS), *flat.sides, flat.row,
+                 flat.channel, largest.row, largest.channel, 1, 1, max(C * H, W), 1, 0, mean=0, counts_padding=0,
+                 vectors=max(1, program.vectors), **program.alone)
     return elementwise(program, "ratio", x, pad, other=largest.memory, spread=program.group)
 
 
@@ -71,8 +67,9 @@ def branchynet(program, model):
     if program.group == 1:
         answer(program, lower(program, model.trunk, shared), exit=2)
         return
-    length = shared.size // program.group
-    waiting = type(shared)(program.scratch(2 * shared.size), shared.shape, shared.pad, shared.group)
+    length, C = shared.size // program.group, shared.sides[0]
+    head = program.map(shared.shape, shared.pad, more=C + 2)  # the waiting images: two maps, one behind the other
+    waiting = Map(head.memory, shared.shape, shared.pad, shared.group)
     program.drain = len(program.rows)
     program.step("gather", CONTEXT, shared.memory, waiting.memory, length, 0, group=program.group)
     answer(program, lower(program, model.trunk, waiting), exit=2, ids=context.WAITING_IDS, then=1)
@@ -81,8 +78,8 @@ def branchynet(program, model):
 
 def answer(program, z, exit, threshold=None, ids=context.IDS, then=0):
     """The step behind the logits z. threshold: images of higher entropy go on to the next step, if any does."""
-    fixed = {"lanes": 1} if program.group == 1 else {}
     early = threshold is not None
-    program.step("answer", CONTEXT, z.memory, program.scratch(z.shape[0] * program.group), z.shape[0], exit,
-                 program.weight(np.array([threshold if early else 0.0])), 0 if early else then, ids,
-                 group=program.group, early=int(early), **fixed)
+    z = unframed(program, z)
+    scratch, = program.scratch(z.shape[0] * program.group)
+    program.step("answer", CONTEXT, z.memory, scratch, z.shape[0], exit, program.weight([threshold if early else 0.0]),
+                 0 if early else then, ids, group=program.group, early=int(early), **program.alone)

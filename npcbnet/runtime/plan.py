@@ -1,4 +1,4 @@
-"""From operations to a program: which micro-kernel does each, where its maps lie, how its weights are packed.
+"""A program under construction: steps, the maps that they read and write, packed weights.
 
 A `Map` is what flows between steps: C maps of H x W pixels, `group` images side by side in each pixel (1 for one
 image), in a frame of zeros as wide as the next convolution's padding. Rows share the frame's sides: a row is W + pad
@@ -20,17 +20,19 @@ from npcbnet.layers.base import aligned_empty
 from npcbnet.runtime import context
 from npcbnet.runtime.micro.executor import WORDS
 
-SLACK = 512  # floats behind the last map that a vector may read or write
+SLACK = 512  # floats behind a map or a scratch that vectors may read or write
+MAPS, SCRATCH = 0, 1  # the two zones of a thread's memory: maps keep their values, scratch serves each step anew
 
 
 @dataclass(frozen=True)
 class Address:
-    """A place in the maps' memory, in floats; made absolute when the program is placed."""
+    """A place in a thread's memory, in floats; made absolute when the program is placed."""
 
+    zone: int
     offset: int
 
     def __add__(self, floats):
-        return Address(self.offset + floats)
+        return Address(self.zone, self.offset + floats)
 
 
 CONTEXT = object()  # stands for the context's address in a program that is not placed yet
@@ -71,35 +73,58 @@ class Map:
         return self.memory + (inside * self.row + inside * self.group)
 
     def reshaped(self, shape):
-        """The same memory as another shape of as many values (no frame)."""
+        """The same memory as another shape of as many values. Only for maps without a frame."""
+        if self.pad:
+            raise ValueError(f"a map in a frame of {self.pad} cannot be reshaped")
         return Map(self.memory, tuple(shape), 0, self.group)
 
 
 class Program:
-    """Steps, weights and the memory that their maps need; made by the functions of `lower`."""
+    """Steps, weights and the memory that their maps need."""
 
     def __init__(self, library, vectors):
         self.library, self.vectors = library, vectors
         self.lanes = library.target.lanes
         self.group = max(1, vectors * self.lanes)
-        self.rows, self.floats, self.drain = [], 0, None
+        self.alone = {"lanes": 1} if self.group == 1 else {}  # for kernels that take one image float by float
+        self.rows, self.floats, self.drain = [], [0, 0], None
         self.weights = []  # kept alive: the rows hold their addresses
+        self._made, self._free = {}, {}  # maps by their place; places of maps no longer needed, by their form
 
-    def map(self, shape, pad=0):
-        """A new map."""
-        made = Map(Address(self.floats), tuple(shape), pad, self.group)
-        self.scratch(made.size + 4 * made.row)  # zeros below the last channel, for tiles that reach beyond the frame
+    def map(self, shape, pad=0, more=0):
+        """A new map. more: channels behind its last that may be written. Its frame is zero as long as it lives."""
+        made = Map(Address(MAPS, self.floats[MAPS]), tuple(shape), pad, self.group)
+        form = made.sides, pad, more
+        if self._free.get(form):
+            made = Map(self._free[form].pop(), tuple(shape), pad, self.group)
+        else:
+            # Below the last channel there are zeros, too, for tiles that reach beyond the frame.
+            self._take(MAPS, made.size + more * made.channel + 4 * made.row)
+        self._made[made.memory] = form
         return made
 
-    def scratch(self, floats):
-        """Memory for `floats` values and what a vector may touch behind them."""
-        start = Address(self.floats)
-        self.floats += -(-(int(floats) + SLACK) // 16) * 16
+    def free(self, x):
+        """The map is read no more: another of the same form may take its place."""
+        form = self._made.pop(x.memory, None)
+        if form is not None:
+            self._free.setdefault(form, []).append(x.memory)
+
+    def scratch(self, *sizes):
+        """Memory for one step: an Address for each number of floats. Another step may write there."""
+        self.floats[SCRATCH], most = 0, self.floats[SCRATCH]
+        places = [self._take(SCRATCH, floats) for floats in sizes]
+        self.floats[SCRATCH] = max(most, self.floats[SCRATCH])
+        return places
+
+    def _take(self, zone, floats):
+        start = Address(zone, self.floats[zone])
+        self.floats[zone] += -(-(int(floats) + SLACK) // 16) * 16
         return start
 
     def weight(self, array):
         """The address of an array that all threads share; float32, on a cache line."""
-        array = np.asarray(array, np.float32)
+        with np.errstate(over="ignore"):
+            array = np.asarray(array, np.float32)
         kept = aligned_empty((max(array.size, 16384) + SLACK,), np.float32)
         kept[:array.size] = array.ravel()
         kept[array.size:] = 0
@@ -122,16 +147,15 @@ class Placed:
 
     def __init__(self, program):
         self.program = program
-        self.memory = np.zeros(program.floats + 16, np.float32)
-        base = -(-self.memory.ctypes.data // 64) * 64
+        self.memory = [np.zeros(floats + 16, np.float32) for floats in program.floats]
+        bases = [-(-memory.ctypes.data // 64) * 64 for memory in self.memory]
         self.context = np.zeros(context.SIZE, np.int64)
         self.counter = np.zeros(8, np.int64)
         at = self.context.ctypes.data
         self.table = np.zeros((len(program.rows), WORDS), np.int64)
-        for row, (kernel, *operands) in zip(self.table, program.rows):
-            values = [base + 4 * operand.offset if isinstance(operand, Address) else
-                      at if operand is CONTEXT else operand for operand in operands]
-            row[:1 + len(values)] = [kernel, *values]
+        for row, operands in zip(self.table, program.rows):
+            row[:len(operands)] = [bases[operand.zone] + 4 * operand.offset if isinstance(operand, Address) else
+                                   at if operand is CONTEXT else operand for operand in operands]
         drain = self.table[program.drain].ctypes.data if program.drain is not None else 0
         self.row = np.array([self.table.ctypes.data, drain, at, self.counter.ctypes.data, program.group], np.int64)
         self.start = self.row.ctypes.data

@@ -8,13 +8,13 @@ from npcbnet.nets.converter import Converter
 from npcbnet.nets.images import as_images
 from npcbnet.nets.model import Explanation
 from npcbnet.runtime import context
-from npcbnet.runtime.layerwise import check_converts, check_threads
+from npcbnet.runtime.layerwise import check_classifies, check_converts, check_threads
 from npcbnet.runtime.library import KERNEL, library
 from npcbnet.runtime.models import program_of
 
 # Entropies that a group of images and a single image compute differ by rounding. Where the first exit's lies as near to
 # the threshold as this, the single image's decides, so that an exit never depends on the company.
-NEAR = 1e-2, 1e-5  # relative, absolute (nats)
+NEAR = 1e-2, 5e-7  # relative, absolute (nats)
 
 
 class Predictor:
@@ -62,19 +62,22 @@ class Predictor:
         ctx[context.FIRST] = ctx[context.LAST] = 0
 
     def predict(self, images):
-        """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError."""
+        """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError, UsageError."""
         if self._answer_one(images):
             return self._label.copy()
+        check_classifies(self.model)
         return self._answer(images)[0]
 
     def predict_proba(self, images):
         """Probabilities (N, O) float32, rows sum to 1. Raises ShapeError."""
         if self._answer_one(images):
             return self._p.copy()
+        check_classifies(self.model)
         return self._answer(images)[1]
 
     def explain(self, images):
         """An Explanation: label, confidence, entropy, exit and converted image of each. Raises ShapeError."""
+        check_classifies(self.model)
         label, p, entropy, exits, converted = self._answer(images, isinstance(self.model, CBNet))
         return Explanation(label, p.max(axis=1), entropy.astype(np.float64), exits, converted)
 
@@ -155,6 +158,8 @@ class Predictor:
     def _decide_again(self, arrays, images, early):
         """Answer anew, one by one, the images whose first exit hangs on rounding."""
         threshold = self.model.threshold
+        if not 0 < threshold < np.inf:  # none leaves, or all do
+            return
         for i in np.flatnonzero(np.abs(early - threshold) <= NEAR[0] * threshold + NEAR[1]):
             some = {place: None if array is None else array[i:i + 1] for place, array in arrays.items()}
             self._run(some, images[i:i + 1], 1)

@@ -39,15 +39,14 @@ def host():
     return Target(triple, llvm.get_host_cpu_name(), features.flatten(), lanes, registers, family)
 
 
-def tile(target, outputs, vectors):
-    """(output channels, vectors) that are summed at once: as many as the registers hold, with little left over.
+def tile(target, vectors):
+    """(most outputs, vectors) that are summed at once, given how many vectors there are to do in all.
 
-    A multiply-add waits about four cycles for the one before it, and two can start in each: eight sums or more must run
-    side by side. 32 registers hold 20 to 25 of them beside their inputs, 16 registers hold nine.
+    As many sums as the registers hold beside `vectors` inputs and a weight, and few vectors done in vain. A
+    multiply-add waits about four cycles for the one before it, and two can start in each: eight sums or more must run
+    side by side.
     """
-    most_outs, choices = (6, (5, 4, 3, 2, 1)) if target.registers >= 32 else (3, (3, 2, 1))
-    room = 25 if target.registers >= 32 else 9
-    outs = min(most_outs, outputs, key=None) if outputs <= most_outs else min(
-        range(most_outs, max(1, most_outs // 2), -1), key=lambda o: (-(-outputs // o) * o, -o))
-    best = min((v for v in choices if v * outs <= room), key=lambda v: (-(-vectors // v) * v, -v), default=1)
-    return outs, best
+    room = target.registers - 1
+    sizes = (5, 4, 3, 2, 1) if room > 16 else (3, 2, 1)
+    best = min(sizes, key=lambda size: (-(-vectors // size) * size, -size))
+    return min(24, max(1, room // best - 1)), best

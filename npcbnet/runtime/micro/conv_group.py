@@ -7,11 +7,12 @@ clamping happen in registers: the sums before pooling are never stored.
     q0  q1           each tap:  4 loads (one a place), `outs` weights, 4 x outs multiply-adds
     q2  q3
 
-The map lies in a frame of zeros as wide as the padding. With one image (`lanes` 1) the same loops run float by float.
+The map lies in a frame of zeros as wide as the padding. All channels of a place are done before the next place, so
+that its inputs stay near.
 
 row: x (corner of the frame), w, b, y, bounds, C and channel tiles of one group of channels, groups of channels,
 x's row and channel stride, y's row and channel stride, P, Q (of the convolution), rows and columns of y.
-fixed: kernel, stride, outs, pool, vectors. Weights are packed (groups, tile, C, K, K, outs), biases (groups, tile,
+fixed: kernel, stride, outs, pool. Weights are packed (groups, tile, C, K, K, outs), biases (groups, tile,
 outs).
 """
 from npcbnet.runtime.micro.vectors import clamp
@@ -19,36 +20,31 @@ from npcbnet.runtime.micro.vectors import clamp
 PLACES = 4
 
 
-def write(f, kernel, stride, outs, pool, vectors):
+def write(f, kernel, stride, outs, pool):
     """The function's text."""
     x, w, b, y, bounds = f.pointers(0, 5)
     C, tiles, groups, x_row, x_channel, y_row, y_channel, P, Q, rows, columns = f.numbers(5, 11)
     low, high = f.broadcast(bounds, 0), f.broadcast(bounds, 1)
-    group, taps = vectors * f.lanes, kernel * kernel * outs
-    with f.loop(0, groups) as g:
-        with f.loop(0, tiles) as t:
-            tile = g * tiles + t
-            wt, bt = f.at(w, tile * C * taps), f.at(b, tile * outs)
-            yt, xg = f.at(y, tile * y_channel * outs), f.at(x, g * C * x_channel)
-            with f.loop(0, rows) as p:
-                with f.loop(0, columns, step=1 if pool else PLACES) as q:
-                    p0 = p * 2 if pool else p
-                    p1 = _least(f, p0 + 1, P - 1) if pool else p0
-                    q0 = q * 2 if pool else q
-                    across = [_least(f, q0 + i, Q - 1) for i in range(2 if pool else PLACES)]
-                    at = [f.at(xg, place * (stride * x_row) + column * (stride * group))
-                          for place in ([p0, p1] if pool else [p0]) for column in across]
-                    for u in range(vectors):
-                        sums = _sums(f, [f.at(place, u * f.lanes) for place in at], wt, C, x_row, x_channel,
-                                     kernel, outs, group)
-                        for o in range(outs):
-                            four, bias = sums[o * PLACES:o * PLACES + PLACES], f.broadcast(bt, o)
-                            if pool:
-                                four = [f.greater(f.greater(four[0], four[1]), f.greater(four[2], four[3]))]
-                                across = [q]
-                            for column, value in zip(across, four):
-                                f.store(clamp(f, value + bias, low, high), yt,
-                                        y_channel * o + p * y_row + column * group + u * f.lanes)
+    group, taps = f.lanes, kernel * kernel * outs
+    with f.loop(0, rows) as p:
+        with f.loop(0, columns, step=1 if pool else PLACES) as q:
+            p0 = p * 2 if pool else p
+            p1 = _least(f, p0 + 1, P - 1) if pool else p0
+            q0 = q * 2 if pool else q
+            across = [_least(f, q0 + i, Q - 1) for i in range(2 if pool else PLACES)]
+            offsets = [place * (x_row * stride) + column * (stride * group)
+                       for place in ([p0, p1] if pool else [p0]) for column in across]
+            with f.loop(0, groups * tiles) as t:
+                wt, bt, yt = f.at(w, t * C * taps), f.at(b, t * outs), f.at(y, t * y_channel * outs)
+                xg = f.at(x, t / tiles * C * x_channel)
+                sums = _sums(f, [f.at(xg, offset) for offset in offsets], wt, C, x_row, x_channel, kernel, outs, group)
+                for o in range(outs):
+                    four, bias, to = sums[o * PLACES:o * PLACES + PLACES], f.broadcast(bt, o), across
+                    if pool:
+                        four = [f.greater(f.greater(four[0], four[1]), f.greater(four[2], four[3]))]
+                        to = [q]
+                    for column, value in zip(to, four):
+                        f.store(clamp(f, value + bias, low, high), yt, y_channel * o + p * y_row + column * group)
     return f.finish()
 
 

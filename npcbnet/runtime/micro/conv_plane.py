@@ -10,20 +10,21 @@ Vectors run over the whole map, not over its short rows, so only the two or thre
 `outs` output channels x `vectors` registers are summed at once: one load feeds `outs` multiply-adds, one weight
 `vectors`. Bias, pooling and clamping are the next step's (`finish_plane`).
 
-row: x, w, y, C, channel tiles, position tiles, pitch, x's channel stride, y's channel stride.
-fixed: kernel, outs, vectors. Weights are packed (channel tile, C, K, K, outs).
+row: x, w, y, C and channel tiles of one group of channels, groups of channels, position tiles, pitch, x's channel
+stride, y's channel stride. fixed: kernel, outs, vectors. Weights are packed (groups, tile, C, K, K, outs).
 """
 
 
 def write(f, kernel, outs, vectors):
     """The function's text."""
     x, w, y = f.pointers(0, 3)
-    C, tiles, places, pitch, x_channel, y_channel = f.numbers(3, 6)
+    C, tiles, groups, places, pitch, x_channel, y_channel = f.numbers(3, 7)
     taps, wide = kernel * kernel * outs, vectors * f.lanes
-    with f.loop(0, tiles) as t:
+    with f.loop(0, groups * tiles) as t:
         wt, yt = f.at(w, t * C * taps), f.at(y, t * y_channel * outs)
+        xg = f.at(x, t / tiles * C * x_channel)
         with f.loop(0, places) as place:
-            xp = f.at(x, place * wide)
+            xp = f.at(xg, place * wide)
             with f.loop(0, C, carried=[f.constant(0.0)] * (outs * vectors)) as loop:
                 sums, xc, wc = loop.sums, f.at(xp, loop.number * x_channel), f.at(wt, loop.number * taps)
                 for k in range(kernel):

@@ -5,10 +5,11 @@
 
 `dense_one` would have one vector of outputs, that is one sum that waits for itself at every feature.
 
-row: x, w, b, y, D (rounded up to whole vectors; weights there are zero, so are the inputs), bounds.
+row: x, w, b, y, D, bounds. Behind the last feature weights are zero, and inputs count as zero whatever lies there.
 fixed: outs, the number of outputs, at most 24. Weights are packed (outs, D).
 """
 from npcbnet.runtime.assembler import FLOAT
+from npcbnet.runtime.micro.finish_plane import lanes_below
 from npcbnet.runtime.micro.vectors import clamp
 
 
@@ -16,10 +17,11 @@ def write(f, outs):
     """The function's text."""
     x, w, b, y = f.pointers(0, 4)
     D, bounds = f.number(4), f.pointer(5)
+    whole = (D + (f.lanes - 1)) / f.lanes * f.lanes
     low, high = f.load(bounds, 0, FLOAT), f.load(bounds, 1, FLOAT)
-    rows = [f.at(w, D * o) for o in range(outs)]
+    rows = [f.at(w, whole * o) for o in range(outs)]
     with f.loop(0, D, step=f.lanes, carried=[f.constant(0.0)] * outs) as loop:
-        here = f.load(x, loop.number)
+        here = f.select(lanes_below(f, D - loop.number), f.load(x, loop.number), f.constant(0.0))
         for o in range(outs):
             loop.sums[o] = f.fma(f.load(rows[o], loop.number), here, loop.sums[o])
     for o, value in enumerate(loop.results):

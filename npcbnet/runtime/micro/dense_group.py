@@ -43,7 +43,8 @@ def write(f, vectors, outs, skip):
 
 
 def _list_places(f, x, D, places, vectors):
-    """Write the numbers of the features that are not zero everywhere, in order; returns how many (a NaN is not zero)."""
+    """Write the numbers of the features that are not zero everywhere, in order; returns how many (a NaN is not
+    zero)."""
     with f.loop(0, D, carried=[f.constant(0, NUMBER)]) as loop:
         f.store(loop.number, places, loop.sums[0])
         there = None

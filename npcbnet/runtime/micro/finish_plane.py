@@ -1,4 +1,4 @@
-"""What follows `conv_plane`: pool 2x2 (or not), add the bias, clamp, and lay the map into its frame.
+"""What follows `conv_plane`: pool 2x2 or pick by the stride, add the bias, clamp, and lay the map into its frame.
 
     two rows     a b c d e f ..    max    pairs    bias, clamp
                  g h i j k l ..   ----->  -----> -------------> one row of half the length
@@ -7,12 +7,12 @@ Bias and clamping commute with the maximum, so they are done once for four sums.
 written as zeros: they fall into the frame right of it, or where the next row will be written.
 
 row: x, b, y, bounds, F, P, Q (of the convolution), x's pitch, x's channel stride, y's row and channel stride,
-rows and columns of y. fixed: pool (0: none, 1: max).
+rows and columns of y. fixed: pool (0: none, 1: max), stride (of the convolution, whose sums are those of stride 1).
 """
 from npcbnet.runtime.micro.vectors import clamp
 
 
-def write(f, pool):
+def write(f, pool, stride):
     """The function's text."""
     x, b, y, bounds = f.pointers(0, 4)
     F, P, Q, pitch, x_channel, y_row, y_channel, rows, columns = f.numbers(4, 9)
@@ -21,11 +21,11 @@ def write(f, pool):
     with f.loop(0, F) as c:
         xc, yc, bias = f.at(x, c * x_channel), f.at(y, c * y_channel), f.broadcast(b, c)
         with f.loop(0, rows) as p:
-            upper = p * 2 if pool else p
+            upper = p * 2 if pool else p * stride
             lower = f.select(upper + 1 < P, upper + 1, upper) if pool else upper
             first, second = f.at(xc, upper * pitch), f.at(xc, lower * pitch)
             with f.loop(0, columns, step=f.lanes) as q:
-                value = _pooled(f, first, second, q, Q) if pool else f.load(first, q)
+                value = _pooled(f, first, second, q, Q) if pool else _picked(f, first, q, stride)
                 value = clamp(f, value + bias, low, high)
                 inside = lanes_below(f, columns - q)
                 f.store(f.select(inside, value, zero), yc, p * y_row + q)
@@ -40,6 +40,12 @@ def _pooled(f, first, second, q, Q):
     odd = f.shuffle(*halves, range(1, 2 * f.lanes, 2))
     whole_windows = Q // 2 - q
     return f.select(lanes_below(f, whole_windows), f.greater(even, odd), even)
+
+
+def _picked(f, row, q, stride):
+    """Every `stride`-th sum of a row: one vector of what `stride` vectors hold."""
+    wide = f.load(row, q * stride, f"<{f.lanes * stride} x float>")
+    return wide if stride == 1 else f.shuffle(wide, wide, range(0, f.lanes * stride, stride))
 
 
 def lanes_below(f, count):

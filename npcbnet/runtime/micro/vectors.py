@@ -38,7 +38,7 @@ def clamp(f, value, low, high):
 
 
 def exp(f, x):
-    """e to the power x <= 0, relative error below 2e-7; what lies below SMALLEST counts as SMALLEST.
+    """e to the power x <= 80, relative error below 2e-7; what lies below SMALLEST counts as SMALLEST.
 
     x = n ln 2 + r with |r| <= ln 2 / 2: a polynomial gives e^r, and n is added to its exponent bits.
     """
@@ -61,7 +61,7 @@ def exp(f, x):
 
 
 def log(f, x):
-    """Natural logarithm of x >= 1 (finite), absolute error below 1e-7 times the larger of 1 and the result.
+    """Natural logarithm of x > 0 (normal, finite), absolute error below 1e-7 times the larger of 1 and the result.
 
     x = m 2^e with m in sqrt(1/2) .. sqrt(2); ln m from s = (m - 1) / (m + 1): 2 (s + s^3/3 + s^5/5 + ...).
     """

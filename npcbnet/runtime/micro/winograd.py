@@ -5,9 +5,9 @@ four outputs y of a filter g over inputs d are
 
     y = A^T [ (G g) * (B^T d) ]            n multiplications in place of 4 K
 
-and the same on rows and columns makes 4 x 4 outputs from n x n inputs: 64 multiplications instead of 400 for K = 5. G g is
-done once, when weights are packed. The points are 0, infinity and pairs +p, -p: of a pair, the even and the odd half
-are shared, so B^T d takes 6 instructions a pair and A^T m four sums.
+and the same on rows and columns makes 4 x 4 outputs from n x n inputs: 64 multiplications instead of 400 for K = 5. G
+g is done once, when weights are packed. The points are 0, infinity and pairs +p, -p: of a pair, the even and the odd
+half are shared, so B^T d takes 6 instructions a pair and A^T m four sums.
 
 Rounding: about 2e-6 of the largest output for K = 5 (points 1, 2, 1/2), 1e-6 for K = 3 (points 1, 2).
 """
@@ -140,7 +140,8 @@ def transform_outputs(f, load, scratch, kernel, use):
 
 
 def multiply(f, U, V, M, C, tiles, points, outs, vectors):
-    """M[e] (tiles x outs, vectors) = sum over channels of U[e] (tile, C, outs) times V[e] (C, vectors), for each point e.
+    """M[e] (tiles x outs, vectors) = sum over channels of U[e] (tile, C, outs) times V[e] (C, vectors), for each
+    point e.
 
     The heart of it: at every point, a small matrix product that all tiles in hand share.
     """

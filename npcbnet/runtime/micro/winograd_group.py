@@ -2,10 +2,10 @@
 
     n x n pixels  --B^T d B-->  V  --multiply-->  M  --A^T m A-->  4 x 4 outputs  --max, bias, clamp-->  2 x 2
 
-row: x (corner of the frame), U, b, y, bounds, V, M, scratch, dump (a place for outputs beyond the map), C, channel tiles,
-tiles in a row, tiles in all, x's row and channel stride, y's row and channel stride, P, Q (of the convolution), rows and
-columns of y, F. fixed: kernel, outs, tiles, pool, single (1: there is one input channel, so that products are made on
-the way to the outputs and M is not needed).
+row: x (corner of the frame), U, b, y, bounds, V, M, scratch, dump (a place for outputs beyond the map), C, channel
+tiles, tiles in a row, tiles in all, x's row and channel stride, y's row and channel stride, P, Q (of the
+convolution), rows and columns of y, F. fixed: kernel, outs, tiles, pool, single (1: there is one input channel, so
+that products are made on the way to the outputs and M is not needed).
 U is packed (n n, channel tile, C, outs).
 """
 from npcbnet.runtime.micro import vectors, winograd

@@ -1,17 +1,17 @@
 """Winograd's convolution of one image: a vector holds the same pixel of as many tiles as it has lanes.
 
-Neighbouring tiles begin four pixels apart. So every row of the framed map is dealt out like cards, each fourth pixel to the
-same hand; hand (i, j) then holds pixel (i, j) of all tiles, one after the other:
+Neighbouring tiles begin four pixels apart. So every row of the framed map is dealt out like cards, each fourth pixel
+to the same hand; hand (i, j) then holds pixel (i, j) of all tiles, one after the other:
 
     row of the map  p0 p1 p2 p3 | q0 q1 q2 q3 | r0 ...      pixel j = 0:  p0 q0 r0 ...
                     tile 0      | tile 1      | tile 2      pixel j = 1:  p1 q1 r1 ...
 
-The rest is as for a group of images, a few vectors of tiles (a block) at a time; in the end rows are put together from the
-tiles' columns again.
+The rest is as for a group of images, a few vectors of tiles (a block) at a time; in the end rows are put together
+from the tiles' columns again.
 
-row: x (corner of the frame), U, b, y, bounds, V, M, scratch, hands, apart (columns of the outputs), truths (which lanes have
-an output below and beside, as 1 or 0), C, channel tiles, blocks, rows of tiles, x's row and channel stride, y's row and
-channel stride, rows and columns of y, F.
+row: x (corner of the frame), U, b, y, bounds, V, M, scratch, hands, apart (columns of the outputs), truths (which
+lanes have an output below and beside, as 1 or 0), C, channel tiles, blocks, rows of tiles, x's row and channel
+stride, y's row and channel stride, rows and columns of y, F.
 fixed: kernel, outs, vectors (in a block), across (tiles in a row), pool, single. U is packed (n n, tile, C, outs).
 """
 from npcbnet.runtime.micro import vectors as v, winograd

@@ -1,0 +1,112 @@
+"""Convolutions: for a group of images or a single one, by Winograd's way or straight."""
+import numpy as np
+
+from npcbnet.runtime.micro import winograd
+from npcbnet.runtime.steps import packing
+from npcbnet.runtime.target import tile
+
+
+def conv(program, operation, x, pad):
+    """A convolution with what was fused into it; its map has a frame of `pad`."""
+    if winograd_pays(operation):
+        return (winograd_one if program.group == 1 else winograd_group)(program, operation, x, pad)
+    return (plane if program.group == 1 else group)(program, operation, x, pad)
+
+
+def winograd_pays(operation):
+    """Does Winograd's way save work? Not on maps of hardly more than a tile, nor with few channels on both sides."""
+    stride, _, groups = operation.window
+    F, C, K, _ = operation.weight.shape
+    return K in winograd.PAIRS and (stride, groups) == (1, 1) and min(operation.behind) >= 5 and F >= 4
+
+
+def winograd_tiles(operation):
+    """(rows, columns) of 4x4 tiles that cover the convolution's outputs."""
+    return tuple(-(-size // winograd.TILE) for size in operation.behind)
+
+
+def result(program, operation, pad, more=0):
+    """The map that a convolution makes. more: channels behind the last that its tiles write, too."""
+    F, (P, Q) = len(operation.weight), operation.behind
+    rows, columns = operation.after[1:] if operation.pool else (P, Q)
+    return program.map((F, rows, columns), pad, more)
+
+
+def winograd_group(program, operation, x, pad):
+    """A group of images: 4x4 outputs of one or four tiles at a time."""
+    F, C, K, _ = operation.weight.shape
+    P, Q = operation.behind
+    down, across = winograd_tiles(operation)
+    room = 24 if program.library.target.registers >= 32 else 10
+    tiles = 1 if F <= 20 or down * across < 4 else 4 if room >= 24 else 2
+    outs = packing.even(F, room // tiles - (tiles > 1))
+    U, channels = packing.filters(operation.weight, outs)
+    points, width = winograd.side(K) ** 2, tiles * program.lanes
+    y = result(program, operation, pad)
+    V, M, scratch, dump = program.scratch(points * C * width, points * channels * outs * width,
+                                          4 * points * program.lanes, program.lanes)
+    program.step("winograd_group", x.corner(operation.pad), program.weight(U), program.weight(operation.bias),
+                 y.corner(), program.weight(operation.bounds), V, M, scratch, dump, C, channels, across, down * across,
+                 x.row, x.channel, y.row, y.channel, P, Q, *y.sides[1:], F, kernel=K, outs=outs, tiles=tiles,
+                 pool=int(operation.pool), single=int(C == 1 and channels == 1))
+    return y
+
+
+def winograd_one(program, operation, x, pad):
+    """One image: as many tiles at a time as a vector has lanes, one to four vectors of them."""
+    lanes = program.lanes
+    F, C, K, _ = operation.weight.shape
+    P, Q = operation.behind
+    down, across = winograd_tiles(operation)
+    parts = -(-down * across // lanes)
+    vectors = min((4, 3, 2, 1), key=lambda size: (-(-parts // size) * size, -size))
+    blocks = -(-parts // vectors)
+    outs = packing.even(F, (20 if program.library.target.registers >= 32 else 9) // vectors)
+    U, channels = packing.filters(operation.weight, outs)
+    points, whole = winograd.side(K) ** 2, blocks * vectors * lanes
+    tiles = np.minimum(np.arange(whole), down * across - 1)
+    row, column = tiles // across * winograd.TILE, tiles % across * winograd.TILE
+    truths = [row + 1 < P, row + 3 < P, column + 1 < Q, column + 3 < Q]
+    y = result(program, operation, pad)
+    scratch = program.scratch(points * C * whole, points * channels * outs * whole, 4 * points * lanes,
+                              points * (whole + lanes), 16 * (whole + lanes))
+    program.step("winograd_one", x.corner(operation.pad), program.weight(U), program.weight(operation.bias), y.corner(),
+                 program.weight(operation.bounds), *scratch, program.weight(truths), C, channels, blocks, down, x.row,
+                 x.channel, y.row, y.channel, *y.sides[1:], F, kernel=K, outs=outs, vectors=vectors, across=across,
+                 pool=int(operation.pool), single=int(C == 1 and channels == 1))
+    return y
+
+
+def plane(program, operation, x, pad):
+    """One image: sums over the flat framed map, then the maximum or the stride, bias and clamp."""
+    stride, own_pad, groups = operation.window
+    F, C, K, _ = operation.weight.shape
+    full = operation.before[1] + 2 * own_pad - K + 1, operation.before[2] + 2 * own_pad - K + 1  # with a stride of 1
+    pitch, lanes = x.row, program.lanes
+    outs, vectors = tile(program.library.target, -(-full[0] * pitch // lanes))
+    outs = packing.even(F // groups, outs, divides=groups > 1)
+    weight, channels = packing.grouped_tiles(operation.weight, outs, groups)
+    places = -(-full[0] * pitch // (lanes * vectors))
+    channel = places * lanes * vectors + 4 * lanes
+    raw, = program.scratch(groups * channels * outs * channel)
+    program.step("conv_plane", x.corner(own_pad), program.weight(weight), raw, C, channels, groups, places, pitch,
+                 x.channel, channel, kernel=K, outs=outs, vectors=vectors)
+    y = result(program, operation, pad)
+    program.step("finish_plane", raw, program.weight(operation.bias), y.corner(), program.weight(operation.bounds),
+                 F, *full, pitch, channel, y.row, y.channel, *y.sides[1:], pool=int(operation.pool), stride=stride)
+    return y
+
+
+def group(program, operation, x, pad):
+    """A group of images: four places and a few channels at a time."""
+    stride, own_pad, groups = operation.window
+    F, C, K, _ = operation.weight.shape
+    most = 5 if program.library.target.registers >= 32 else 2  # four places x outs sums
+    outs = packing.even(F // groups, most, divides=groups > 1)
+    weight, channels = packing.grouped_tiles(operation.weight, outs, groups)
+    bias, _ = packing.grouped_tiles(operation.bias, outs, groups)
+    y = result(program, operation, pad, more=groups * channels * outs - F)
+    program.step("conv_group", x.corner(own_pad), program.weight(weight), program.weight(bias), y.corner(),
+                 program.weight(operation.bounds), C, channels, groups, x.row, x.channel, y.row, y.channel,
+                 *operation.behind, *y.sides[1:], kernel=K, stride=stride, outs=outs, pool=int(operation.pool))
+    return y

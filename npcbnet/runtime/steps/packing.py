@@ -1,0 +1,35 @@
+"""Weights in the order in which a micro-kernel reads them."""
+import numpy as np
+
+from npcbnet.runtime.micro import winograd
+
+
+def tiles(weight, outs):
+    """(F, ...) -> (tiles, ..., outs), missing outputs filled with zeros; and how many tiles."""
+    F = len(weight)
+    count = -(-F // outs)
+    full = np.zeros((count * outs, *weight.shape[1:]), weight.dtype)
+    full[:F] = weight
+    return np.moveaxis(full.reshape(count, outs, *weight.shape[1:]), 1, -1), count
+
+
+def grouped_tiles(weight, outs, groups):
+    """(F, ...) -> (groups, tiles, ..., outs), where tiles of one group do not reach into the next; and how many."""
+    packed = [tiles(part, outs) for part in np.split(weight, groups)]
+    return np.stack([part for part, _ in packed]), packed[0][1]
+
+
+def filters(weight, outs):
+    """(F, C, K, K) -> Winograd's (n n, tile, C, outs), and how many tiles."""
+    transformed = winograd.filters(weight)
+    F, C, n, _ = transformed.shape
+    packed, count = tiles(transformed.reshape(F, C, n * n).transpose(0, 2, 1), outs)  # (tile, n n, C, outs)
+    return packed.transpose(1, 0, 2, 3), count
+
+
+def even(outputs, most, divides=False):
+    """The size of equal tiles of at most `most` outputs; divides: it must be a divisor of their number."""
+    most = max(1, most)
+    if divides:
+        return next(size for size in range(min(most, outputs), 0, -1) if outputs % size == 0)
+    return -(-outputs // -(-outputs // most))
