@@ -163,11 +163,11 @@ def test_layerwise_has_every_method_and_its_errors():
             Layerwise(model, threads)
 
 
+@needs_engine
 def test_both_have_the_same_public_methods():
+    from npcbnet.runtime.predictor import Predictor
+
     def public(kind):
         return {name for name in vars(kind) if not name.startswith("_")}
 
-    if NO_ENGINE:
-        pytest.skip(f"no engine here: {NO_ENGINE}")
-    from npcbnet.runtime.predictor import Predictor
     assert public(Layerwise) == public(Predictor)
