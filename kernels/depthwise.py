@@ -12,7 +12,7 @@ from npcbnet.kernels._jit import choose, jit
 
 @jit
 def _reach(tap, size, outputs, stride, pad):
-    """The outputs first..last-1 along one axis whose input pixel at this kernel row or column lies inside the image."""
+    """As in `conv`, whose own a compiled function of this file must not call (README.md)."""
     first = max(0, (pad - tap + stride - 1) // stride)
     last = min(outputs, (size - 1 + pad - tap) // stride + 1)
     return first, max(first, last)

@@ -238,7 +238,7 @@ def test_the_global_maximum_s_gradient_goes_to_the_first_of_equal_pixels():
 @pytest.mark.parametrize("layer, function, slope", [
     (ReLU6(), lambda v: min(max(v, 0), 6), lambda v: float(0 < v < 6)),
     (LeakyReLU(0.3), lambda v: v if v > 0 else 0.3 * v, lambda v: 1 if v > 0 else 0.3),
-    (Tanh(), lambda v: 1 - 2 / (np.exp(2 * v) + 1), lambda v: 1 / np.cosh(v) ** 2)], ids=repr)
+    (Tanh(), lambda v: 1 - 2 / (np.exp(2 * v) + 1), lambda v: 1 / np.cosh(v) ** 2)], ids=["relu6", "leakyrelu", "tanh"])
 @given(seed=seeds, N=st.integers(1, 4), D=st.integers(1, 30))
 @some
 def test_activations_value_by_value(layer, function, slope, N, D, seed):

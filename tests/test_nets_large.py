@@ -5,7 +5,7 @@ import pytest
 import npcbnet
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import BatchNorm2d, Conv2d, Residual
+from npcbnet.layers import BatchNorm2d, Conv2d, Dropout, Residual
 from npcbnet.nets import alexnet, mobilenetv2
 from npcbnet.nets.mobilenetv2 import STAGES, inverted_residual
 from npcbnet.training import ClassifierTask, Plan, fit
@@ -38,6 +38,7 @@ def test_alexnet_has_the_size_of_our_notes():
     denses = [(4096, 1536), (1536, 768), (768, 10)]
     assert net.parameter_count() == sum(9 * c * f + f for c, f in convs) + sum(d * o + o for d, o in denses)
     assert round(net.parameter_count() / 1e6, 1) == 9.2 and round(net.macs() / 1e6) == 141
+    assert [layer.rate for layer in net.net if isinstance(layer, Dropout)] == [0.5, 0.5]
     assert net.macs() == sum(9 * c * f * p for (c, f), p in zip(convs, (1024, 256, 64, 64, 64))) + sum(
         d * o for d, o in denses)
 

@@ -29,6 +29,10 @@ def test_quantize_value_by_value(values, scale, zero_point):
         np.testing.assert_allclose(dequantize(q, scale, kind(zero)), [(int(v) - zero) * scale for v in q], rtol=1e-6)
 
 
+def test_ties_go_to_the_even_number_before_the_zero_point_is_added():
+    assert quantize(np.array([0.5, 1.5, 2.5, -0.5, -1.5]), 1.0, np.uint8(5)).tolist() == [5, 7, 7, 5, 3]
+
+
 @given(numbers)
 @some
 def test_dynamic_quantization_comes_back_within_a_step(values):

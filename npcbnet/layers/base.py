@@ -19,7 +19,7 @@ class Layer(ABC):
     field in `defaults` is left out of it at that value: so a field can be added, and files from before it still load.
     `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it. Those in
     `statistics` are measured in training, not learned: in their gradient's place stands the step that they ask for, to
-    be subtracted as it is. `starts` names parameters that begin at a constant, and it; the other biases begin at 0.
+    be subtracted as it is. `starts`, {name: constant}, is for parameters that begin neither drawn nor at 0.
     """
 
     name = ""

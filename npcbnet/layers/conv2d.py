@@ -77,7 +77,9 @@ def convolved(x, weight, bias, stride, pad, groups, shape):
     """x (C, H, W, N), weight (F, C / groups, K, K), bias (F,) or None -> y of `shape`, (F, P, Q, N)."""
     y = aligned_empty(shape, weight.dtype)
     bias = np.zeros(len(weight), weight.dtype) if bias is None else bias
-    if 1 < groups == len(x) == len(weight):
+    if groups == 1:
+        conv.forward(x, weight, bias, stride, pad, y)
+    elif groups == len(x) == len(weight):
         depthwise.forward(x, weight[:, 0], bias, stride, pad, y)
     else:
         for mine, own in _groups(len(x), len(weight), groups):
@@ -88,7 +90,9 @@ def convolved(x, weight, bias, stride, pad, groups, shape):
 def weight_gradient(x, dy, weight, stride, pad, groups):
     """The gradient by the weight of y = convolved(x, weight, ...), given that by y, dy (F, P, Q, N)."""
     dw = np.empty(weight.shape, np.float64)
-    if 1 < groups == len(x) == len(weight):
+    if groups == 1:
+        conv.weight_gradient(x, dy, stride, pad, dw)
+    elif groups == len(x) == len(weight):
         depthwise.weight_gradient(x, dy, stride, pad, dw[:, 0])
     else:
         for mine, own in _groups(len(x), len(weight), groups):

@@ -15,6 +15,7 @@ class Classifier(Model):
         super().__init__(input_shape, class_names)
         self.net = net
         check_logits(net, self.input_shape, self.classes, "the network")
+        self._peak = net.peak(self.input_shape)
 
     def config(self):
         """JSON values that from_config rebuilds the net from."""
@@ -31,7 +32,7 @@ class Classifier(Model):
 
     def _run(self, images):
         p, entropy, exits = self._empty_answer(len(images))
-        for here, x in chunks(images, self.net.peak(self.input_shape)):
+        for here, x in chunks(images, self._peak):
             z, _ = self.net.forward(x)
             p[here], entropy[here] = probabilities_and_entropy(z)
         return p, entropy, exits, None

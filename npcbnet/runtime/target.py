@@ -39,14 +39,17 @@ def host():
     return Target(triple, llvm.get_host_cpu_name(), features.flatten(), lanes, registers, family)
 
 
-def tile(target, vectors):
-    """(most outputs, vectors) that are summed at once, given how many vectors there are to do in all.
+def tile(target, vectors, outputs):
+    """(most outputs, vectors) that are summed at once, given how many vectors and outputs there are to do in all.
 
-    As many sums as the registers hold beside `vectors` inputs and a weight, and few vectors done in vain. A
-    multiply-add waits about four cycles for the one before it, and two can start in each: eight sums or more must run
-    side by side.
+    As many sums as the registers hold beside `vectors` inputs and a weight, and few vectors done in vain. A multiply-add
+    waits about four cycles for the one before it, and two can start in each: eight sums or more must run side by side.
     """
     room = target.registers - 1
+    if outputs == 1:  # a depthwise convolution
+        sizes = range(min(12, room // 2), 0, -1)
+        best = min(sizes, key=lambda size: -(-vectors // size) * max(size, 8))
+        return 1, best
     sizes = (5, 4, 3, 2, 1) if room > 16 else (3, 2, 1)
     best = min(sizes, key=lambda size: (-(-vectors // size) * size, -size))
     return min(24, max(1, room // best - 1)), best

@@ -161,3 +161,38 @@ def multiply(f, U, V, M, C, tiles, points, outs, vectors):
             for o in range(outs):
                 for u in range(vectors):
                     f.store(loop.results[o * vectors + u], Mt, o * width + u * f.lanes)
+
+
+def multiply_wide(f, U, V, M, C, tiles, points, vectors):
+    """The same for an image of at most four tiles: they would leave most lanes empty, so the outputs are the lanes.
+
+    U is packed (points, tile, C, vectors x lanes); V and M as in `multiply`, with one vector of tiles.
+    """
+    outs = vectors * f.lanes
+    with f.loop(0, points) as e:
+        Ve, Me = f.at(V, e * (C * f.lanes)), f.at(M, e * (tiles * (outs * f.lanes)))
+        with f.loop(0, tiles) as t:
+            Ut, Mt = f.at(U, (e * tiles + t) * (C * outs)), f.at(Me, t * (outs * f.lanes))
+            with f.loop(0, C, carried=[f.constant(0.0)] * (4 * vectors)) as loop:
+                Uc, Vc = f.at(Ut, loop.number * outs), f.at(Ve, loop.number * f.lanes)
+                weights = [f.load(Uc, u * f.lanes) for u in range(vectors)]
+                for tile in range(4):
+                    value = f.broadcast(Vc, tile)
+                    for u in range(vectors):
+                        place = tile * vectors + u
+                        loop.sums[place] = f.fma(weights[u], value, loop.sums[place])
+            for u in range(vectors):
+                parts = interleave(f, [loop.results[tile * vectors + u] for tile in range(4)])
+                for i, part in enumerate(parts):
+                    for k in range(f.lanes // 4):
+                        four = f.shuffle(part, part, range(4 * k, 4 * k + 4))
+                        f.store(four, Mt, (u * f.lanes + i * (f.lanes // 4) + k) * f.lanes)
+
+
+def interleave(f, parts):
+    """Two or four vectors, lane by lane in turn, as as many vectors."""
+    if len(parts) == 4:
+        even, odd = interleave(f, parts[::2]), interleave(f, parts[1::2])
+        return [*interleave(f, [even[0], odd[0]]), *interleave(f, [even[1], odd[1]])]
+    order = [lane // 2 + f.lanes * (lane % 2) for lane in range(2 * f.lanes)]
+    return [f.shuffle(*parts, order[:f.lanes]), f.shuffle(*parts, order[f.lanes:])]

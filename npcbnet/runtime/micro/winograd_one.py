@@ -12,7 +12,9 @@ from the tiles' columns again.
 row: x (corner of the frame), U, b, y, bounds, V, M, scratch, hands, apart (columns of the outputs), truths (which
 lanes have an output below and beside, as 1 or 0), C, channel tiles, blocks, rows of tiles, x's row and channel
 stride, y's row and channel stride, rows and columns of y, F.
-fixed: kernel, outs, vectors (in a block), across (tiles in a row), pool, single. U is packed (n n, tile, C, outs).
+fixed: kernel, outs, vectors (in a block), across (tiles in a row), pool, form ("single": one input channel, products are
+made on the way to the outputs; "wide": at most four tiles, the outputs are the lanes of the products; else "blocks").
+U is packed (n n, tile, C, outs).
 """
 from npcbnet.runtime.micro import vectors as v, winograd
 from npcbnet.runtime.micro.finish_plane import lanes_below
@@ -20,7 +22,7 @@ from npcbnet.runtime.micro.finish_plane import lanes_below
 TILE = winograd.TILE
 
 
-def write(f, kernel, outs, vectors, across, pool, single):
+def write(f, kernel, outs, vectors, across, pool, form):
     """The function's text."""
     n = winograd.side(kernel)
     x, U, b, y, bounds, V, M, scratch, hands, apart, truths = f.pointers(0, 11)
@@ -39,7 +41,9 @@ def write(f, kernel, outs, vectors, across, pool, single):
                 winograd.transform_inputs(f, lambda i, j: f.load(source, hand * (i * n + j)),
                                           lambda i, j, value: f.store(value, Vc, step * (i * n + j)), kernel)
     size = C * (width * n * n)
-    if not single:
+    if form == "wide":
+        winograd.multiply_wide(f, U, V, M, C, channels, n * n, outs // f.lanes)
+    elif form == "blocks":
         with f.loop(0, blocks) as block:
             winograd.multiply(f, U, f.at(V, block * size), f.at(M, block * channels * (outs * width * n * n)),
                               C, channels, n * n, outs, vectors)
@@ -48,7 +52,7 @@ def write(f, kernel, outs, vectors, across, pool, single):
         with f.loop(0, blocks) as block:
             for u in range(vectors):
                 at = block * width + u * f.lanes
-                if single:
+                if form == "single":
                     Vo, Uo = f.at(V, block * size + u * f.lanes), f.at(U, o)
 
                     def load(i, j):
@@ -117,18 +121,9 @@ def _collect(f, apart, y, y_row, rows, columns, down, across, hand, ways):
             with f.when(p < rows):
                 line = f.at(apart, hand * (a * ways) + r * across)
                 for start in range(0, across, f.lanes):
-                    parts = _interleave(f, [f.load(line, hand * b + start) for b in range(ways)])
+                    parts = winograd.interleave(f, [f.load(line, hand * b + start) for b in range(ways)])
                     for k, pixels in enumerate(parts):
                         q = start * ways + k * f.lanes
                         if k * f.lanes < min(across - start, f.lanes) * ways:
                             inside = lanes_below(f, columns - q)
                             f.store(f.select(inside, pixels, f.constant(0.0)), y, p * y_row + q)
-
-
-def _interleave(f, parts):
-    """Two or four vectors, lane by lane in turn, as as many vectors."""
-    if len(parts) == 4:
-        even, odd = _interleave(f, parts[::2]), _interleave(f, parts[1::2])
-        return [*_interleave(f, [even[0], odd[0]]), *_interleave(f, [even[1], odd[1]])]
-    order = [lane // 2 + f.lanes * (lane % 2) for lane in range(2 * f.lanes)]
-    return [f.shuffle(*parts, order[:f.lanes]), f.shuffle(*parts, order[f.lanes:])]

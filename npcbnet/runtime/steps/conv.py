@@ -62,6 +62,9 @@ def winograd_one(program, operation, x, pad):
     vectors = min((4, 3, 2, 1), key=lambda size: (-(-parts // size) * size, -size))
     blocks = -(-parts // vectors)
     outs = packing.even(F, (20 if program.library.target.registers >= 32 else 9) // vectors)
+    wide = down * across <= 4 and F >= 2 * lanes and lanes >= 4
+    if wide:  # U is read once and dwarfs everything else, so four vectors of it feed four tiles
+        outs = lanes * min(4 if program.library.target.registers >= 32 else 2, F // lanes)
     U, channels = packing.filters(operation.weight, outs)
     points, whole = winograd.side(K) ** 2, blocks * vectors * lanes
     tiles = np.minimum(np.arange(whole), down * across - 1)
@@ -73,7 +76,7 @@ def winograd_one(program, operation, x, pad):
     program.step("winograd_one", x.corner(operation.pad), program.weight(U), program.weight(operation.bias), y.corner(),
                  program.weight(operation.bounds), *scratch, program.weight(truths), C, channels, blocks, down, x.row,
                  x.channel, y.row, y.channel, *y.sides[1:], F, kernel=K, outs=outs, vectors=vectors, across=across,
-                 pool=int(operation.pool), single=int(C == 1 and channels == 1))
+                 pool=int(operation.pool), form="wide" if wide else "single" if C == channels == 1 else "blocks")
     return y
 
 
@@ -83,7 +86,7 @@ def plane(program, operation, x, pad):
     F, C, K, _ = operation.weight.shape
     full = operation.before[1] + 2 * own_pad - K + 1, operation.before[2] + 2 * own_pad - K + 1  # with a stride of 1
     pitch, lanes = x.row, program.lanes
-    outs, vectors = tile(program.library.target, -(-full[0] * pitch // lanes))
+    outs, vectors = tile(program.library.target, -(-full[0] * pitch // lanes), F // groups)
     outs = packing.even(F // groups, outs, divides=groups > 1)
     weight, channels = packing.grouped_tiles(operation.weight, outs, groups)
     places = -(-full[0] * pitch // (lanes * vectors))
