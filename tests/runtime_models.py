@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import (AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Reshape, Sequential,
-                            Sigmoid, Softmax, Upsample2d, initialise)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
+                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6,
+                            Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, initialise)
 from npcbnet.nets import BranchyNet, Classifier
 
 
@@ -37,10 +38,16 @@ def kernels(name):
 
 
 def filled(net, rng, scale=1.0):
-    """The net with random weights and, unlike before training, random biases."""
+    """The net with random weights and, unlike before training, random biases and statistics."""
+    def drawn(name, array):
+        if name.endswith("running_var"):
+            return rng.uniform(0.3, 2, array.shape)
+        if array.ndim == 1:
+            return rng.normal(0, 0.3, array.shape) + name.endswith("weight")
+        return scale * array
+
     initialise(net, rng)
-    net.params = {name: (scale * array if array.ndim > 1 else rng.normal(0, 0.3, array.shape)).astype(np.float32)
-                  for name, array in net.params.items()}
+    net.params = {name: drawn(name, array).astype(np.float32) for name, array in net.params.items()}
     return net
 
 
@@ -59,39 +66,68 @@ def some_images(rng, shape, count, kind="dense"):
     return images
 
 
-def on_maps(rng, shape):
+def on_maps(rng, shape, depth=0):
     """A random layer that takes (C, H, W) images of this shape."""
     channels, side = shape[0], min(shape[1:])
-    kind = rng.choice(["conv"] * 5 + ["pool", "pool", "max", "average", "reshape", "upsample", "any", "any", "any"])
-    if kind == "conv":
+    kind = rng.choice(["conv"] * 5 + ["grouped", "turned", "norm", "norm", "local", "halve", "halve", "max", "average",
+                                      "global", "reshape", "upsample", "residual", "residual", "any", "any", "any"])
+    if kind in ("conv", "grouped", "turned"):
+        groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0])) if kind != "conv" else 1
         kernel, stride = int(rng.integers(1, 8)), int(rng.choice([1, 1, 1, 2, 3]))
-        pad = int(rng.integers(0, kernel))
+        pad, outs = int(rng.integers(0, kernel)), groups * int(rng.integers(1, max(2, 13 // groups)))
         kernel = min(kernel, side + 2 * pad)
-        return Conv2d(channels, int(rng.integers(1, 13)), kernel, stride, min(pad, kernel - 1))
-    if kind == "pool":
-        return MaxPool2d(2 if side > 1 else 1, ceil_mode=bool(rng.integers(4)))
+        window = kernel, stride, min(pad, kernel - 1)
+        if kind == "turned":
+            window = kernel, stride, int(rng.integers(0, (kernel + 1) // 2)), int(rng.integers(0, stride))
+            return ConvTranspose2d(channels, outs, *window, groups, bias=bool(rng.integers(2)))
+        return Conv2d(channels, outs, *window, groups, bias=bool(rng.integers(3)))
     if kind in ("max", "average"):
         kernel = int(rng.integers(1, min(side, 7) + 1))
         window = kernel, int(rng.integers(1, kernel + 3)), int(rng.integers(0, kernel // 2 + 1)), bool(rng.integers(2))
         return MaxPool2d(*window) if kind == "max" else AvgPool2d(*window, bool(rng.integers(2)))
-    if kind == "reshape":
-        return Reshape([int(side) for side in rng.permutation(shape)])
-    if kind == "upsample" and max(shape[1:]) <= 20:
-        return Upsample2d()
-    return anywhere(rng)
+    if kind == "local":
+        size, alpha, beta, k = int(rng.choice([1, 3, 5])), rng.uniform(0, 0.5), rng.uniform(0.1, 1), rng.uniform(0.5, 2)
+        return LocalResponseNorm(size, alpha, beta, k, str(rng.choice(["sum", "mean"])))
+    if kind == "residual" and depth < 2:
+        return residual(rng, shape, depth + 1)
+    return {"norm": BatchNorm2d(channels), "halve": MaxPool2d(2 if side > 1 else 1, ceil_mode=bool(rng.integers(4))),
+            "global": rng.choice([GlobalAvgPool2d(), GlobalMaxPool2d()]) if rng.random() < 0.3 else anywhere(rng),
+            "reshape": Reshape([int(size) for size in rng.permutation(shape)]),
+            "upsample": Upsample2d() if max(shape[1:]) <= 20 else anywhere(rng)}.get(kind) or anywhere(rng)
+
+
+def residual(rng, shape, depth):
+    """A Residual whose body and, perhaps, shortcut are random layers and one that makes their shapes one."""
+    channels = int(rng.integers(1, 9))
+
+    def branch(fits):
+        layers, (made, height, width) = [], shape
+        for _ in range(rng.integers(0, 3)):
+            layer = on_maps(rng, (made, height, width), depth)
+            if layer.output_shape((made, height, width))[1:] == (height, width):
+                layers.append(layer)
+                made = layer.output_shape((made, height, width))[0]
+        return Sequential(layers + ([] if made == fits else [Conv2d(made, fits, 3, pad=1)]))
+
+    if rng.random() < 0.5:
+        return Residual(branch(shape[0]))
+    return Residual(branch(channels), branch(channels))
 
 
 def anywhere(rng):
     """A random layer that takes any shape."""
     low = float(rng.choice([-1.0, -0.3, 0.0, 0.1]))
-    return rng.choice([ReLU(), ReLU(), Clip(low, low + float(rng.choice([0.2, 1.0, 6.0]))), Sigmoid(), Dropout(0.3)])
+    return rng.choice([ReLU(), ReLU(), Clip(low, low + float(rng.choice([0.2, 1.0, 6.0]))), Sigmoid(), Dropout(0.3),
+                       ReLU6(), LeakyReLU(float(rng.choice([0.01, 0.3, 1.5, -0.2]))), Tanh()])
 
 
 def on_features(rng, features):
     """A random layer that takes (D,) features."""
-    kind = rng.choice(["dense", "dense", "dense", "softmax", "picture", "picture", "any", "any", "any"])
+    kind = rng.choice(["dense", "dense", "dense", "softmax", "picture", "picture", "residual", "any", "any", "any"])
     if kind == "dense":
         return Dense(features, int(rng.integers(1, 71)))
+    if kind == "residual":
+        return Residual(Sequential([Dense(features, 9), anywhere(rng), Dense(9, features)]))
     if kind == "softmax":
         return Softmax(float(rng.choice([1.0, 12.5])))
     height = next(side for side in (7, 6, 5, 4, 3, 2, 1) if features % side == 0)
