@@ -9,7 +9,7 @@ PIXEL = np.float32(1 / 255)  # uint8 -> 0..1
 def as_images(images, input_shape, check_values=True):
     """images -> (N, C, H, W) uint8 or float32, checked. input_shape (C, H, W) is the model's.
 
-    check_values: look for NaN and values outside 0..1; False where whoever reads the pixels does that on the way.
+    check_values: look for NaN and values outside 0..1; False where whoever reads float32 pixels does that on the way.
     Takes uint8, or float in 0..1, shaped (N, C, H, W); (H, W) for one image of a one-channel model; three-dimensional
     arrays are (N, H, W) for a one-channel model and (C, H, W) for a colour model. Raises ShapeError with the remedy.
     """
@@ -35,7 +35,7 @@ def as_images(images, input_shape, check_values=True):
     if images.dtype.kind != "f":
         raise ShapeError(f"images are {images.dtype}; use uint8 in 0..255 or float in 0..1, "
                          "e.g. images.astype('uint8')")
-    if check_values and images.size and not (images.min() >= 0 and images.max() <= 1):
+    if (check_values or images.dtype != np.float32) and images.size and not (images.min() >= 0 and images.max() <= 1):
         what = "NaN" if np.isnan(images).any() else f"values from {images.min():g} to {images.max():g}"
         raise ShapeError(f"float images hold {what}; they must lie in 0..1 (divide by 255, or pass uint8)")
     return images.astype(np.float32, copy=False)

@@ -16,81 +16,19 @@ tells the executor how many rows to go on (1: the next).
 import struct
 from contextlib import contextmanager
 
-NUMBER, POINTER, TRUTH, BYTE, FLOAT = "i64", "ptr", "i1", "i8", "float"
+from npcbnet.runtime.value import TRUTH, Value
 
-
-class Value:
-    """One register of the function under construction: its name in LLVM's text, and its type."""
-
-    __slots__ = ("function", "name", "type")
-
-    def __init__(self, function, name, type):
-        self.function, self.name, self.type = function, name, type
-
-    def _with(self, other, whole, real, swap=False):
-        f = self.function
-        a, b = self.name, f.operand(other, self.type)
-        return f.emit(f"{real if 'float' in self.type else whole} {self.type} {b if swap else a}, {a if swap else b}",
-                      self.type)
-
-    def __add__(self, other):
-        return self if isinstance(other, int) and other == 0 else self._with(other, "add nsw", "fadd contract")
-
-    def __sub__(self, other):
-        return self if isinstance(other, int) and other == 0 else self._with(other, "sub nsw", "fsub contract")
-
-    def __mul__(self, other):
-        return self if isinstance(other, int) and other == 1 else self._with(other, "mul nsw", "fmul contract")
-
-    def __rsub__(self, other):
-        return self._with(other, "sub nsw", "fsub contract", swap=True)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __truediv__(self, other):
-        return self._with(other, "sdiv", "fdiv")
-
-    def __floordiv__(self, other):
-        return self._with(other, "sdiv", "fdiv")
-
-    def __mod__(self, other):
-        return self._with(other, "srem", "frem")
-
-    def __and__(self, other):
-        return self._with(other, "and", "and")
-
-    def __or__(self, other):
-        return self._with(other, "or", "or")
-
-    def _compare(self, other, whole, real):
-        f = self.function
-        real_type = "float" in self.type
-        lanes = self.type[:self.type.index(" x ")] + " x i1>" if self.type.startswith("<") else TRUTH
-        return f.emit(f"{'fcmp' if real_type else 'icmp'} {real if real_type else whole} {self.type} {self.name}, "
-                      f"{f.operand(other, self.type)}", lanes)
-
-    def __lt__(self, other):
-        return self._compare(other, "slt", "olt")
-
-    def __gt__(self, other):
-        return self._compare(other, "sgt", "ogt")
-
-    def __le__(self, other):
-        return self._compare(other, "sle", "ole")
-
-    def __ge__(self, other):
-        return self._compare(other, "sge", "oge")
-
-    def same(self, other):
-        """Equal? (== stays Python's own.)"""
-        return self._compare(other, "eq", "oeq")
+NUMBER, POINTER, BYTE, FLOAT = "i64", "ptr", "i8", "float"
 
 
 class Function:
-    """One function being written for `target`. lanes: floats in one of the vectors it works with (1: plain floats)."""
+    """One function being written for `target`. lanes: floats in one of the vectors it works with (1: plain floats).
 
-    def __init__(self, name, lanes, target):
-        self.name, self.lanes, self.target = name, lanes, target
+    sure: no NaN can come its way, so that none needs care.
+    """
+
+    def __init__(self, name, lanes, target, sure=False):
+        self.name, self.lanes, self.target, self.sure = name, lanes, target, sure
         self.vector = FLOAT if lanes == 1 else f"<{lanes} x float>"
         self.whole = "i32" if lanes == 1 else f"<{lanes} x i32>"
         self.truths = TRUTH if lanes == 1 else f"<{lanes} x i1>"
@@ -217,10 +155,20 @@ class Function:
         return (f"v{lanes}" if type.startswith("<") else "") + ("f32" if "float" in type else "i32")
 
     def greater(self, a, b):
-        """max(a, b) lane by lane; where b is NaN the result is NaN."""
+        """max(a, b) lane by lane; where b is NaN the result is NaN (a must not be)."""
         if self.target.family == "arm" and a.type.startswith("<"):
             return self.call(f"llvm.maximum.{self.suffix(a.type)}", a.type, a, b)
         return self.select(a > b, a, b)
+
+    def largest(self, a, b):
+        """max(a, b) lane by lane; where either is NaN the result is NaN."""
+        if self.sure or (self.target.family == "arm" and a.type.startswith("<")):
+            return self.greater(a, b)
+        return self.select(self.unordered(a, a), a, self.greater(a, b))
+
+    def unordered(self, a, b):
+        """True where a or b is NaN."""
+        return self.emit(f"fcmp uno {a.type} {a.name}, {b.name}", a._truths())
 
     def smaller(self, a, b):
         """min(a, b) lane by lane; where b is NaN the result is NaN."""

@@ -27,6 +27,7 @@ class Operation:
     weight, bias: float32; of a convolution (F, C / groups, K, K) and (F,), already with a batch normalisation's scale.
     window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and columns before a fused 2x2 maximum
     (pool). bounds: the result is clamped to them. parts: the operations of a residual's body and of its shortcut.
+    reach: no result, nor any sum on the way, is further from zero, for images in 0..1.
     """
 
     kind: str
@@ -40,6 +41,12 @@ class Operation:
     pool: bool = False
     bounds: tuple = NO_BOUNDS
     parts: tuple = ()
+    reach: float = np.inf
+
+    @property
+    def sure(self):
+        """Can neither it nor anything before it overflow? Then no NaN can arise in it, and none needs care."""
+        return self.reach < 1e30
 
     @property
     def pad(self):
@@ -49,8 +56,11 @@ class Operation:
         return self.window[1] if self.kind == "conv" else 0
 
 
-def fuse(layers, shape):
-    """The operations of `layers` on images of `shape`. Raises ShapeError where a layer has no parameters yet."""
+def fuse(layers, shape, reach=1.0):
+    """The operations of `layers` on images of `shape`, whose values are no further from zero than `reach`.
+
+    Raises ShapeError where a layer has no parameters yet.
+    """
     operations = []
     for layer in _flat(layers):
         if isinstance(layer, Dropout):
@@ -70,7 +80,34 @@ def fuse(layers, shape):
         except KeyError as error:
             raise ShapeError(f"this model has no parameter {error} yet: load or train it first") from None
         shape = after
-    return operations
+    return reaching(operations, reach)
+
+
+def _reach(operation, before):
+    """How far from zero an operation's results can be before they are clamped, given how far its inputs can be."""
+    if operation.kind in ("conv", "dense", "scale"):
+        weight = np.abs(operation.weight, dtype=np.float64)
+        sums = weight.sum(axis=0 if operation.kind == "dense" else tuple(range(1, weight.ndim)))
+        return float((sums * before + np.abs(operation.bias)).max())
+    if operation.kind == "residual":
+        return sum(max((step.reach for step in reaching(part, before)), default=before) for part in operation.parts)
+    if operation.kind in ("sigmoid", "tanh"):
+        return 1.0
+    if operation.kind == "softmax":
+        return max(1.0, operation.layer.total)
+    if operation.kind == "localresponsenorm":
+        return before * max(1.0, operation.layer.k ** -operation.layer.beta)
+    return before * max(1.0, abs(operation.layer.slope)) if operation.kind == "leakyrelu" else before
+
+
+def reaching(operations, reach):
+    """The operations with the reach that they have behind inputs of this reach."""
+    again = []
+    for operation in operations:
+        reach = _reach(operation, reach)
+        again.append(replace(operation, reach=reach))
+        reach = min(reach, max(map(abs, operation.bounds)))
+    return again
 
 
 def bounds_of(layer):

@@ -1,4 +1,6 @@
 """What serves where there is no engine: the model's own layers, with a Predictor's methods."""
+import copy
+
 import numpy as np
 
 from npcbnet.errors import UsageError
@@ -11,7 +13,8 @@ class Layerwise:
 
     def __init__(self, model, threads=1):
         check_threads(threads)
-        self.model, self.threads, self.input_shape = model, int(threads), model.input_shape
+        check_finite(model)
+        self.model, self.threads, self.input_shape = copy.deepcopy(model), int(threads), model.input_shape
 
     def predict(self, images):
         """Labels (N,) int64. Raises ShapeError."""
@@ -56,3 +59,11 @@ def check_classifies(model):
     """Raise UsageError unless the model has labels to give."""
     if isinstance(model, Converter):
         raise UsageError("a Converter makes pictures and knows no labels; use convert, or compile a CBNet")
+
+
+def check_finite(model):
+    """Raise UsageError if a parameter holds NaN or infinity: the engine leaves zero inputs out and might not meet
+    it."""
+    for name, array in model.params.items():
+        if not np.isfinite(array).all():
+            raise UsageError(f"parameter {name!r} holds NaN or infinity: train the model anew, or load another")

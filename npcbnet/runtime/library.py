@@ -31,7 +31,8 @@ class Library:
         self.compiled = []  # names of the kernels that were not in the cache
 
     def address(self, name, /, **fixed):
-        """The address of micro/{name}.py's kernel; fixed: what it wants to know when it is written."""
+        """The address of micro/{name}.py's kernel; fixed: what it, or its Function, wants to know when it is
+        written."""
         key = name + "".join(f"_{field}{value}" for field, value in sorted(fixed.items()))
         if key not in self._addresses:
             self._addresses[key] = self._load(key, name, fixed)
@@ -41,7 +42,7 @@ class Library:
         """A kernel as LLVM IR."""
         if name == "executor":
             return executor.text(self.target.family, **fixed)
-        function = Function(name, fixed.pop("lanes", self.target.lanes), self.target)
+        function = Function(name, fixed.pop("lanes", self.target.lanes), self.target, fixed.pop("sure", False))
         return import_module(f"npcbnet.runtime.micro.{name}").write(function, **fixed)
 
     def _load(self, key, name, fixed):

@@ -1,5 +1,6 @@
 """A trained model compiled for this machine: `compile(model)` gives a Predictor."""
-import threading
+import copy
+from functools import partial
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from npcbnet.nets.converter import Converter
 from npcbnet.nets.images import as_images
 from npcbnet.nets.model import Explanation
 from npcbnet.runtime import context
-from npcbnet.runtime.layerwise import check_classifies, check_converts, check_threads
+from npcbnet.runtime.crew import Crew
+from npcbnet.runtime.layerwise import check_classifies, check_converts, check_finite, check_threads
 from npcbnet.runtime.library import KERNEL, library
 from npcbnet.runtime.models import program_of
 
@@ -26,6 +28,8 @@ class Predictor:
 
     def __init__(self, model, threads=1, kernels=None):
         check_threads(threads)
+        check_finite(model)
+        model = copy.deepcopy(model)  # whatever happens to the caller's
         self.model, self.threads = model, int(threads)
         self.input_shape = model.input_shape
         self._classes = 0 if isinstance(model, Converter) else model.classes
@@ -33,8 +37,7 @@ class Predictor:
         self._run_native = KERNEL(self._library.address("executor", alone=False))
         self._run_alone = KERNEL(self._library.address("executor", alone=True))
         self._one = program_of(model, self._library, 0).place()
-        self._group = None
-        self._crew = None
+        self._group, self._places, self._crew = None, [], None  # for batches, made when the first one comes
         self._prepare_one()
 
     def _prepare_one(self):
@@ -134,8 +137,9 @@ class Predictor:
         else:
             if self._group is None:
                 self._group = program_of(self.model, self._library, 1)
-                self._crew = [self._group.place() for _ in range(self.threads)]
-            crew = self._crew[:max(1, min(self.threads, count // self._group.group))]
+                self._places = [self._group.place() for _ in range(self.threads)]
+                self._crew = Crew(self.threads - 1)
+            crew = self._places[:max(1, min(self.threads, count // self._group.group))]
         for placed in crew:
             ctx = placed.context
             for place, array in arrays.items():
@@ -144,12 +148,8 @@ class Predictor:
             ctx[context.LAST] = ctx[context.WAITING] = 0
             placed.share(crew[0].counter)
         crew[0].counter[0] = 0
-        helpers = [threading.Thread(target=self._run_native, args=(placed.start,)) for placed in crew[1:]]
-        for helper in helpers:
-            helper.start()
-        strange = self._run_native(crew[0].start)
-        for helper in helpers:
-            helper.join()
+        mine, *theirs = [partial(self._run_native, placed.start) for placed in crew]
+        strange = self._crew.run(mine, theirs) if theirs else mine()
         if crew[0] is self._one:
             self._prepare_one()
         if strange or any(placed.context[context.STRANGE] for placed in crew):

@@ -42,8 +42,9 @@ def host():
 def tile(target, vectors, outputs):
     """(most outputs, vectors) that are summed at once, given how many vectors and outputs there are to do in all.
 
-    As many sums as the registers hold beside `vectors` inputs and a weight, and few vectors done in vain. A multiply-add
-    waits about four cycles for the one before it, and two can start in each: eight sums or more must run side by side.
+    As many sums as the registers hold beside `vectors` inputs and a weight, and few vectors done in vain. A
+    multiply-add waits about four cycles for the one before it, and two can start in each: eight sums or more must run
+    side by side.
     """
     room = target.registers - 1
     if outputs == 1:  # a depthwise convolution

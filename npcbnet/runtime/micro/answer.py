@@ -22,6 +22,7 @@ def write(f, group, early):
     for u in range(0, group, f.lanes):
         zu, largest, label = _largest(f, f.at(z, u), O, group)
         entropy, scale = _shares(f, zu, largest, scratch, O)
+        label = f.select(f.unordered(scale, scale), f.constant(0, label.type), label)
         lowest = f.load(threshold, 0, FLOAT)
         for lane in range(f.lanes):
             stays = _one(f, ctx, u + lane, here, ids, number, O, early,
@@ -53,6 +54,7 @@ def _shares(f, zo, largest, scratch, O):
         below = zo(loop.number) - largest
         share = vectors.exp(f, below)
         f.store(share, scratch, loop.number * f.lanes)
+        below = f.greater(f.constant(vectors.SMALLEST), below)
         loop.sums[:] = [loop.sums[0] + share, f.fma(share, below, loop.sums[1])]
     total, weighted = loop.results
     scale = f.constant(1.0) / total

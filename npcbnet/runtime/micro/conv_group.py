@@ -41,7 +41,7 @@ def write(f, kernel, stride, outs, pool):
                 for o in range(outs):
                     four, bias, to = sums[o * PLACES:o * PLACES + PLACES], f.broadcast(bt, o), across
                     if pool:
-                        four = [f.greater(f.greater(four[0], four[1]), f.greater(four[2], four[3]))]
+                        four = [f.largest(f.largest(four[0], four[1]), f.largest(four[2], four[3]))]
                         to = [q]
                     for column, value in zip(to, four):
                         f.store(clamp(f, value + bias, low, high), yt, y_channel * o + p * y_row + column * group)

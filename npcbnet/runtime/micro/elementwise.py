@@ -54,4 +54,4 @@ def _sigmoid(f, x):
     zero = f.constant(0.0, x.type)
     small = vectors.exp(f, f.smaller(x, zero - x))  # x last: a NaN comes through
     share = f.constant(1.0, x.type) / (small + 1.0)
-    return f.select(x < zero, small * share, share) + (x - x)
+    return f.select(x < zero, small * share, share)

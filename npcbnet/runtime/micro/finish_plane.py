@@ -34,12 +34,12 @@ def write(f, pool, stride):
 
 def _pooled(f, first, second, q, Q):
     """Maxima of 2x2 windows q, q + 1, ...; the last window of an odd row has one column."""
-    halves = [f.greater(f.load(first, q * 2 + part * f.lanes), f.load(second, q * 2 + part * f.lanes))
+    halves = [f.largest(f.load(first, q * 2 + part * f.lanes), f.load(second, q * 2 + part * f.lanes))
               for part in (0, 1)]
     even = f.shuffle(*halves, range(0, 2 * f.lanes, 2))
     odd = f.shuffle(*halves, range(1, 2 * f.lanes, 2))
     whole_windows = Q // 2 - q
-    return f.select(lanes_below(f, whole_windows), f.greater(even, odd), even)
+    return f.select(lanes_below(f, whole_windows), f.largest(even, odd), even)
 
 
 def _picked(f, row, q, stride):

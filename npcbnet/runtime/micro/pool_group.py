@@ -31,7 +31,7 @@ def write(f, mean, counts_padding, vectors):
                         here = f.at(x, c * x_channel + row.number * x_row + column.number * group)
                         for u in range(vectors):
                             value, so_far = f.load(here, u * f.lanes), column.sums[u]
-                            column.sums[u] = so_far + value if mean else f.greater(so_far, value)
+                            column.sums[u] = so_far + value if mean else f.largest(so_far, value)
                     row.sums[:] = column.results
                 area = tall * wide if counts_padding else (bottom - top) * (right - left)
                 share = f.spread(f.constant(1.0, FLOAT) / f.cast("sitofp", area, FLOAT)) if mean else None

@@ -16,7 +16,7 @@ def write(f, mean):
     low, high = f.broadcast(bounds, 0), f.broadcast(bounds, 1)
 
     def joined(a, b):
-        return (a + b) * 0.5 if mean else f.greater(a, b)
+        return (a + b) * 0.5 if mean else f.largest(a, b)
 
     with f.loop(0, C) as c:
         with f.loop(0, rows) as p:

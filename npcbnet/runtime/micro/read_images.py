@@ -70,8 +70,11 @@ def _pixels(f, ctx, base, kind, at, type):
         some = f.load(base, at, type.replace(FLOAT, BYTE), align=1)
         return f.cast("uitofp", some, type) * PIXEL
     pixels = f.load(base, at, type)
-    low, high = pixels >= 0.0, pixels <= 1.0
-    good = f.emit(f"and {low.type} {low.name}, {high.name}", low.type)
+    # As whole numbers, the bits of 0..1 lie between those of 0 and 1; only -0 lies elsewhere, NaN does not.
+    whole = v.whole_type(f, type)
+    bits = f.cast("bitcast", pixels, whole)
+    inside = f.emit(f"icmp ule {whole} {bits.name}, {f.operand(0x3F800000, whole)}", (bits < 0).type)
+    good = inside | bits.same(-0x80000000)
     if type != FLOAT:
         good = f.call(f"llvm.vector.reduce.and.v{f.lanes}i1", "i1", good)
     with f.when(f.emit(f"xor i1 {good.name}, true", "i1")):

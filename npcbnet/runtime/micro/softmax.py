@@ -26,8 +26,8 @@ def write(f, picture, group):
 def _group(f, x, y, D, total, picture, group):
     """Features one after the other, a vector of images at a time."""
     with f.loop(0, D, carried=[f.constant(float("-inf"))]) as loop:
-        loop.sums[0] = f.greater(loop.sums[0], f.load(x, loop.number * group))
-    largest = loop.results[0]
+        loop.sums[0] = f.largest(loop.sums[0], f.load(x, loop.number * group))
+    largest = loop.results[0] + (loop.results[0] - loop.results[0])  # of infinity NaN: there is no answer
     with f.loop(0, D, carried=[f.constant(0.0)]) as loop:
         share = vectors.exp(f, f.load(x, loop.number * group) - largest)
         f.store(share, y, loop.number * group)
@@ -42,13 +42,13 @@ def _one(f, x, y, scratch, D, total, picture):
     """One image: the features are the lanes. Whole vectors, then the rest float by float."""
     whole = D // f.lanes * f.lanes
     with f.loop(0, whole, step=f.lanes, carried=[f.constant(float("-inf"))]) as loop:
-        loop.sums[0] = f.greater(loop.sums[0], f.load(x, loop.number))
+        loop.sums[0] = f.largest(loop.sums[0], f.load(x, loop.number))
     f.store(loop.results[0], scratch)
     with f.loop(0, f.lanes, carried=[f.constant(float("-inf"), FLOAT)]) as lanes:
-        lanes.sums[0] = f.greater(lanes.sums[0], f.load(scratch, lanes.number, FLOAT))
+        lanes.sums[0] = f.largest(lanes.sums[0], f.load(scratch, lanes.number, FLOAT))
     with f.loop(whole, D, carried=lanes.results) as rest:
-        rest.sums[0] = f.greater(rest.sums[0], f.load(x, rest.number, FLOAT))
-    largest = rest.results[0]
+        rest.sums[0] = f.largest(rest.sums[0], f.load(x, rest.number, FLOAT))
+    largest = rest.results[0] + (rest.results[0] - rest.results[0])
     with f.loop(0, whole, step=f.lanes, carried=[f.constant(0.0)]) as loop:
         share = vectors.exp(f, f.load(x, loop.number) - f.spread(largest))
         f.store(share, y, loop.number)

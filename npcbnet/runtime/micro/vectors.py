@@ -57,7 +57,8 @@ def exp(f, x):
     whole = whole_type(f, x.type)
     power = f.cast("bitcast", shifted, whole)
     power = f.emit(f"shl {whole} {power.name}, {f.operand(23, whole)}", whole)
-    return f.cast("bitcast", f.emit(f"add {whole} {f.cast('bitcast', y, whole).name}, {power.name}", whole), x.type)
+    y = f.cast("bitcast", f.emit(f"add {whole} {f.cast('bitcast', y, whole).name}, {power.name}", whole), x.type)
+    return y + (x - x)  # of a NaN, whatever became of its bits, NaN
 
 
 def log(f, x):

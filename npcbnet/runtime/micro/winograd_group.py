@@ -66,9 +66,9 @@ def _finish(f, upper, lower, pool, top, left, sides, bias, bounds, y, y_row, gro
         line = []
         for b in (0, 1):
             beside = f.spread_truth(left + (2 * b + 1) < Q)
-            left_most, right_most = ([f.select(below, f.greater(upper[k], lower[k]), upper[k])
+            left_most, right_most = ([f.select(below, f.largest(upper[k], lower[k]), upper[k])
                                       for k in (2 * b, 2 * b + 1)])
-            line.append(f.select(beside, f.greater(left_most, right_most), left_most))
+            line.append(f.select(beside, f.largest(left_most, right_most), left_most))
         lines, top, left = [line], top // 2, left // 2
     for a, line in enumerate(lines):
         for b, value in enumerate(line):

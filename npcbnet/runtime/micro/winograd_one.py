@@ -12,9 +12,9 @@ from the tiles' columns again.
 row: x (corner of the frame), U, b, y, bounds, V, M, scratch, hands, apart (columns of the outputs), truths (which
 lanes have an output below and beside, as 1 or 0), C, channel tiles, blocks, rows of tiles, x's row and channel
 stride, y's row and channel stride, rows and columns of y, F.
-fixed: kernel, outs, vectors (in a block), across (tiles in a row), pool, form ("single": one input channel, products are
-made on the way to the outputs; "wide": at most four tiles, the outputs are the lanes of the products; else "blocks").
-U is packed (n n, tile, C, outs).
+fixed: kernel, outs, vectors (in a block), across (tiles in a row), pool, form ("single": one input channel, products
+are made on the way to the outputs; "wide": at most four tiles, the outputs are the lanes of the products; else
+"blocks"). U is packed (n n, tile, C, outs).
 """
 from npcbnet.runtime.micro import vectors as v, winograd
 from npcbnet.runtime.micro.finish_plane import lanes_below
@@ -107,9 +107,9 @@ def _pooled(f, upper, lower, a, truths, whole):
     line = []
     below = f.load(truths, whole * a) > 0.5
     for b in (0, 1):
-        pair = [f.select(below, f.greater(upper[k], lower[k]), upper[k]) for k in (2 * b, 2 * b + 1)]
+        pair = [f.select(below, f.largest(upper[k], lower[k]), upper[k]) for k in (2 * b, 2 * b + 1)]
         beside = f.load(truths, whole * (2 + b)) > 0.5
-        line.append(f.select(beside, f.greater(*pair), pair[0]))
+        line.append(f.select(beside, f.largest(*pair), pair[0]))
     return line
 
 

@@ -48,7 +48,7 @@ def winograd_group(program, operation, x, pad):
     program.step("winograd_group", x.corner(operation.pad), program.weight(U), program.weight(operation.bias),
                  y.corner(), program.weight(operation.bounds), V, M, scratch, dump, C, channels, across, down * across,
                  x.row, x.channel, y.row, y.channel, P, Q, *y.sides[1:], F, kernel=K, outs=outs, tiles=tiles,
-                 pool=int(operation.pool), single=int(C == 1 and channels == 1))
+                 pool=int(operation.pool), single=int(C == 1 and channels == 1), sure=operation.sure)
     return y
 
 
@@ -76,7 +76,8 @@ def winograd_one(program, operation, x, pad):
     program.step("winograd_one", x.corner(operation.pad), program.weight(U), program.weight(operation.bias), y.corner(),
                  program.weight(operation.bounds), *scratch, program.weight(truths), C, channels, blocks, down, x.row,
                  x.channel, y.row, y.channel, *y.sides[1:], F, kernel=K, outs=outs, vectors=vectors, across=across,
-                 pool=int(operation.pool), form="wide" if wide else "single" if C == channels == 1 else "blocks")
+                 pool=int(operation.pool), form="wide" if wide else "single" if C == channels == 1 else "blocks",
+                 sure=operation.sure)
     return y
 
 
@@ -96,7 +97,8 @@ def plane(program, operation, x, pad):
                  x.channel, channel, kernel=K, outs=outs, vectors=vectors)
     y = result(program, operation, pad)
     program.step("finish_plane", raw, program.weight(operation.bias), y.corner(), program.weight(operation.bounds),
-                 F, *full, pitch, channel, y.row, y.channel, *y.sides[1:], pool=int(operation.pool), stride=stride)
+                 F, *full, pitch, channel, y.row, y.channel, *y.sides[1:], pool=int(operation.pool), stride=stride,
+                 sure=operation.sure)
     return y
 
 
@@ -111,5 +113,6 @@ def group(program, operation, x, pad):
     y = result(program, operation, pad, more=groups * channels * outs - F)
     program.step("conv_group", x.corner(own_pad), program.weight(weight), program.weight(bias), y.corner(),
                  program.weight(operation.bounds), C, channels, groups, x.row, x.channel, y.row, y.channel,
-                 *operation.behind, *y.sides[1:], kernel=K, stride=stride, outs=outs, pool=int(operation.pool))
+                 *operation.behind, *y.sides[1:], kernel=K, stride=stride, outs=outs, pool=int(operation.pool),
+                 sure=operation.sure)
     return y
