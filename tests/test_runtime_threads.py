@@ -1,4 +1,6 @@
 """Threads and the engine: more of them change no bit, each may have a Predictor of its own, nobody holds the GIL."""
+import gc
+import os
 import sys
 import threading
 import time
@@ -10,6 +12,7 @@ from npcbnet import runtime
 from npcbnet.errors import UsageError
 from npcbnet.nets import CBNet, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight
 from tests.runtime_models import names, needs_engine, some_images
+from tests.test_start import run
 
 SHAPE = (1, 28, 28)
 FORM = ConverterConfig((64, 16), ("relu", "linear"), halve_input=True, halve_output=True)
@@ -109,6 +112,48 @@ def test_other_threads_run_during_the_native_call(images, monkeypatch):
         sys.setswitchinterval(interval)
         ticker.join()
     assert sum(seen)
+
+
+@needs_engine
+def test_helpers_end_with_their_predictor(images):
+    before = threading.active_count()
+    for _ in range(5):
+        predictor = runtime.compile(models()[0], threads=3)
+        predictor.predict(images)
+    assert before < threading.active_count() <= before + 4  # of the last one, and perhaps of the one before
+    del predictor
+    gc.collect()
+    for _ in range(100):
+        if threading.active_count() == before:
+            break
+        time.sleep(0.02)
+    assert threading.active_count() == before
+
+
+FORK = """
+import os, signal, warnings, numpy as np
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
+from npcbnet import runtime
+from tests.test_runtime_threads import SHAPE, models
+from tests.runtime_models import some_images
+images = some_images(np.random.default_rng(2), SHAPE, 100)
+predictor = runtime.compile(models()[0], threads=2)
+right = predictor.predict(images)
+child = os.fork()
+if not child:
+    signal.alarm(8)
+    again = np.array_equal(predictor.predict(images), right)
+    new = np.array_equal(runtime.compile(models()[0], threads=2).predict(images), right)
+    os._exit(0 if again and new else 3)
+print(os.waitpid(child, 0)[1], np.array_equal(predictor.predict(images), right))
+"""
+
+
+@needs_engine
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_predicts_too():
+    """What multiprocessing does by default on Linux."""
+    assert run(FORK).stdout.split() == ["0", "True"]
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2", None, True])
