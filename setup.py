@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 setup(
     packages=find_packages(include=["npcbnet", "npcbnet.*"]) + ["npcbnet.kernels", "npcbnet.pretrained"],
     package_dir={"npcbnet.kernels": "kernels"},
-    package_data={"npcbnet.pretrained": ["*.npz"], "npcbnet.kernels": ["README.md"]},
+    package_data={"npcbnet.pretrained": ["*.npz"], "npcbnet.kernels": ["README.md"],
+                  "npcbnet.runtime": ["README.md"]},
     exclude_package_data={"npcbnet": ["kernels.pyi"]},
 )

@@ -2,7 +2,8 @@
 
     import npcbnet
     model = npcbnet.load("mnist-cbnet")          # a pretrained name, or the path of a model file
-    labels = model.predict(images)               # (N, 1, 28, 28) or (28, 28) uint8 -> (N,) int64
+    predictor = npcbnet.compile(model)           # one native call from image to label
+    labels = predictor.predict(images)           # (N, 1, 28, 28) or (28, 28) uint8 -> (N,) int64
 
 One legend of shapes, used in every docstring:
 N images, C channels (in), F channels (out), H W image rows and columns, P Q rows and columns of an output map,

@@ -33,7 +33,7 @@ def main(arguments=None):
         from npcbnet.data.folder import read_image
         model = npcbnet.load(options.model)
         images = np.concatenate([read_image(path, model.input_shape) for path in options.images])
-        answer = model.explain(255 - images if options.invert else images)
+        answer = npcbnet.compile(model).explain(255 - images if options.invert else images)
         rows = [{"image": path, "label": model.class_names[label], "confidence": float(confidence),
                  "entropy": float(entropy), "exit": int(exit_taken)}
                 for path, label, confidence, entropy, exit_taken in

@@ -90,7 +90,8 @@ def _deal(f, x, hands, x_row, down, across, hand, n):
                 dealt = []
                 for part in range(-(-n // TILE)):
                     pixels = f.load(line, (start + part) * TILE, f"<{few * TILE} x float>")
-                    dealt += [f.shuffle(pixels, pixels, [b + TILE * k for k in range(few)]) for b in range(TILE)]
+                    pixels = f.shuffle(pixels, pixels, [b + TILE * k for b in range(TILE) for k in range(few)])
+                    dealt += [f.shuffle(pixels, pixels, range(b * few, (b + 1) * few)) for b in range(TILE)]
                 for above in (0, 1):
                     if i + TILE * above < n:
                         with f.when(r > 0 if above else r < down):
