@@ -15,8 +15,9 @@ def lower_operations(program, operations, x, pad_behind):
     first = x
     for i, operation in enumerate(operations):
         pad = wanted_frame(program, operations[i + 1]) if i + 1 < len(operations) else pad_behind
-        prepared = unframed(program, x) if operation.kind in FLAT else framed(program, x, wanted_frame(program,
-        operation)) y = STEPS[operation.kind](program, operation, prepared, pad)
+        wanted = wanted_frame(program, operation)
+        prepared = unframed(program, x) if operation.kind in FLAT else framed(program, x, wanted)
+        y = STEPS[operation.kind](program, operation, prepared, pad)
         for done in {prepared, x} - {y, first}:
             if done.memory not in (y.memory, first.memory):
                 program.free(done)
