@@ -160,6 +160,6 @@ class Predictor:
         threshold = self.model.threshold
         if not 0 < threshold < np.inf:  # none leaves, or all do
             return
-        for i in np.flatnonzero(np.abs(early - threshold) <= NEAR[0] * threshold + NEAR[1]):
+        for i in np.flatnonzero(np.abs(early.astype(np.float64) - threshold) <= NEAR[0] * threshold + NEAR[1]):
             some = {place: None if array is None else array[i:i + 1] for place, array in arrays.items()}
             self._run(some, images[i:i + 1], 1)
