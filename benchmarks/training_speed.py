@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-BATCH, IMAGES = 128, 60_000
+BATCH, IMAGES, ROUNDS = 128, 60_000, 5
 
 
 def images_and_labels():
@@ -81,6 +81,27 @@ def turn(python, worker, data):
     return float(done.stdout)
 
 
+def measure(peer_python, rounds):
+    """The result: seconds of npcbnet and of PyTorch in a Python that has it, in turns."""
+    import tempfile
+    import numpy as np
+    with tempfile.TemporaryDirectory() as folder:
+        images, labels, what = images_and_labels()
+        data = str(Path(folder) / "data.npz")
+        np.savez(data, images=images, labels=labels)
+        seconds = {"npcbnet": [], "torch": []}
+        for _ in range(rounds):
+            for worker, times in seconds.items():
+                times.append(turn(peer_python if worker == "torch" else sys.executable, worker, data))
+                print(f"{worker}: {times[-1]:.2f} s", file=sys.stderr)
+        version = subprocess.run([peer_python, "-c", "import torch; print(torch.__version__)"],
+                                 capture_output=True, text=True)
+    median = {worker: float(np.median(times)) for worker, times in seconds.items()}
+    return {"what": "seconds for one epoch of LeNet, 60,000 images, batch 128, Adam, one thread, taking turns",
+            "seconds": seconds, "median": median, "ratio": median["torch"] / median["npcbnet"],
+            "images": what, "torch": version.stdout.strip()}
+
+
 def main():
     """The command."""
     if "--worker" in sys.argv:  # may run in a Python that has torch and no npcbnet
@@ -89,26 +110,11 @@ def main():
     from benchmarks import results
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch (default: this one)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     results.add_option(parser)
     options = parser.parse_args()
-    import tempfile
-    import numpy as np
-    with tempfile.TemporaryDirectory() as folder:
-        images, labels, what = images_and_labels()
-        data = str(Path(folder) / "data.npz")
-        np.savez(data, images=images, labels=labels)
-        seconds = {"npcbnet": [], "torch": []}
-        for _ in range(options.rounds):
-            for worker, times in seconds.items():
-                times.append(turn(options.peer_python if worker == "torch" else sys.executable, worker, data))
-                print(f"{worker}: {times[-1]:.2f} s", file=sys.stderr)
-        version = subprocess.run([options.peer_python, "-c", "import torch; print(torch.__version__)"],
-                                 capture_output=True, text=True)
-    median = {worker: float(np.median(times)) for worker, times in seconds.items()}
-    result = {"what": "seconds for one epoch of LeNet, 60,000 images, batch 128, Adam, one thread, taking turns",
-              "seconds": seconds, "median": median, "ratio": median["torch"] / median["npcbnet"],
-              "images": what, "torch": version.stdout.strip(), **results.stamp("training_speed")}
+    result = {**measure(options.peer_python, options.rounds), **results.stamp("training_speed")}
+    median = result["median"]
     print(f"npcbnet {median['npcbnet']:.2f} s, PyTorch {median['torch']:.2f} s: {result['ratio']:.2f} times as fast")
     results.keep(options.json, result)
 

@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = sorted([*ROOT.glob("npcbnet/**/*.py"), *ROOT.glob("kernels/*.py")])
-PAGES = PACKAGE + [page for name in ("examples", "benchmarks", "tests") for page in sorted(ROOT.glob(f"{name}/*.py"))]
+PAGES = PACKAGE + [page for name in ("examples", "benchmarks", "tests")
+                   for page in sorted(ROOT.glob(f"{name}/**/*.py"))]
 
 # A module imports only from lines above its own, or from its own package. Names on one line do not know each other.
 FLOW = ["errors",

@@ -1,0 +1,164 @@
+"""npcbnet against PyTorch (eager, jit, inductor), ONNX Runtime, LiteRT and OpenVINO: same weights, in turns.
+
+    python -m benchmarks.peers --json benchmarks/results/peers.json
+
+Each runtime that can be imported (`pip install -e ".[peers]"`; the others are named as missing) runs in a process of
+its own, its threads set before the import. Before anything is timed its answers must be npcbnet's, to 1e-4 of the
+largest value. Then the runtimes take turns, a few calls each, for many rounds. `us` in the rows is microseconds per
+image: `median` of the rounds' medians, `p95` of all calls, `first` call, `build` before it. At batch 1 on images, 200
+test images take turns, and `mean` is the mean over them of each one's median over the rounds. `ratio` is the best of
+ONNX Runtime, LiteRT and PyTorch divided by npcbnet (of the means where there are some, else of the medians),
+`ratio_all` counts OpenVINO, too. In the peers' favour all graphs are built for exactly the batch, and the images for
+LiteRT are brought into its layout beforehand.
+"""
+import argparse
+import sys
+from contextlib import ExitStack
+
+from benchmarks import results, training_speed
+from benchmarks.peer_runtimes.errors import PeerError
+from benchmarks.peer_runtimes.models import INPUTS, MODELS, inputs
+from benchmarks.peer_runtimes.npcbnet_itself import answers
+from benchmarks.peer_runtimes.runtimes import RUNTIMES
+from benchmarks.peer_runtimes.turns import ALL_PEERS, PEERS, figure, measure, ratio
+from benchmarks.peer_runtimes.worker import Worker
+from npcbnet.cli import run_command
+
+OPTIONAL = {"layers"}  # runs only when it is asked for
+
+
+def chosen_runtimes(asked):
+    """Names of the runtimes to run, {name: what is missing} of the others. Raises PeerError for one asked in vain."""
+    missing = {name: lacks for name in asked or RUNTIMES if (lacks := RUNTIMES[name].missing())}
+    if asked and missing:
+        raise PeerError("; ".join(f"{name} needs {', '.join(lacks)}" for name, lacks in missing.items())
+                        + ': pip install -e ".[peers]"')
+    return [name for name in asked or RUNTIMES if name not in missing and (asked or name not in OPTIONAL)], missing
+
+
+def planned(options):
+    """{(threads, model): [(input, batch), ...]} of the rows that the options ask for."""
+    plan = {}
+    for threads in options.threads:
+        for name in options.models:
+            entry = MODELS[name]
+            kinds = [kind for kind in options.inputs or entry.inputs if kind == "random" or entry.images]
+            plan[threads, name] = [(kind, batch) for kind in kinds for batch in options.batches or entry.batches]
+    if not any(plan.values()):
+        raise PeerError(f"there are no images for {', '.join(options.models)}; measure with --inputs random")
+    return plan
+
+
+def rows_of(name, threads, pairs, runtimes, options):
+    """One row for each (input, batch) of a model, by workers that are started for it."""
+    model, rows = MODELS[name].make(options.seed), []
+    with ExitStack() as stack:
+        workers = {}
+        for runtime in runtimes:
+            workers[runtime] = Worker(runtime, model, threads)
+            stack.callback(workers[runtime].close)
+        try:
+            for worker in workers.values():
+                worker.ready()
+            for kind, batch in pairs:
+                images = inputs(name, kind, model.input_shape, batch, options.seed)
+                us = measure(workers, images, [answers(model)(x) for x in images], options.rounds)
+                rows.append(row(name, batch, threads, kind, us))
+                print(in_words(rows[-1]), file=sys.stderr)
+        except PeerError as error:
+            raise PeerError(f"{name}: {error}") from None
+    return rows
+
+
+def row(model, batch, threads, kind, us):
+    """A row of the result; us: {runtime: statistics}."""
+    best, by = ratio(us, PEERS)
+    best_of_all, by_of_all = ratio(us, ALL_PEERS)
+    return {"model": model, "batch": batch, "threads": threads, "input": kind, "us": us,
+            "ratio": best, "best": by, "ratio_all": best_of_all, "best_all": by_of_all}
+
+
+def in_words(row):
+    """A row as a line of progress."""
+    times = ", ".join(f"{runtime} {short(figure(us))}" for runtime, us in row["us"].items())
+    best = f"; {row['ratio']:.2f} times as fast as {row['best']}" if row["ratio"] else ""
+    return (f"{row['model']}, {row['input']}, batch {row['batch']}, {row['threads']} thread(s): "
+            f"{times} µs an image{best}")
+
+
+def short(value):
+    """Three significant digits without an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def markdown(result):
+    """The rows as a Markdown table: microseconds per image (p95), and how many times as fast npcbnet is."""
+    runtimes = [name for name in RUNTIMES if any(name in row["us"] for row in result["rows"])]
+    heads = ["model", "input", "batch", "threads", *runtimes, "best of ONNX Runtime, LiteRT, PyTorch ÷ npcbnet",
+             "and of OpenVINO"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in result["rows"]:
+        times = [f"{short(figure(row['us'][name]))} ({short(row['us'][name]['p95'])})" if name in row["us"] else ""
+                 for name in runtimes]
+        ratios = [f"{row[key]:.2f} ({row[by]})" if row[key] else ""
+                  for key, by in (("ratio", "best"), ("ratio_all", "best_all"))]
+        lines.append("| " + " | ".join([row["model"], row["input"], f"{row['batch']:,}", str(row["threads"]), *times,
+                                        *ratios]) + " |")
+    lines += ["", "Microseconds per image; in brackets the 95th percentile of the calls."]
+    if "training" in result:
+        training = result["training"]
+        lines += ["", f"{training['what'].capitalize()}: npcbnet {training['median']['npcbnet']:.2f} s, PyTorch "
+                  f"{training['median']['torch']:.2f} s, {training['ratio']:.2f} times as fast."]
+    versions = ", ".join(f"{name} {version}" for name, version in result["peers"].items())
+    lines += [""] + ([f"With {versions}."] if versions else [])
+    lines += [f"Not there: {', '.join(result['missing'])}."] if result["missing"] else []
+    return "\n".join([*lines, results.made_by(result), ""])
+
+
+def whole_number(text):
+    """An option's value, at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return number
+
+
+def options_from(words):
+    """The parsed command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), metavar="MODEL",
+                        help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("--batches", nargs="+", type=whole_number, help="images in a call (default: "
+                        + "; ".join(sorted({f"{', '.join(map(str, e.batches))}" for e in MODELS.values()})) + ")")
+    parser.add_argument("--threads", nargs="+", type=whole_number, default=[1], help="default: 1")
+    parser.add_argument("--inputs", nargs="+", choices=INPUTS, help="default: what a model is for")
+    parser.add_argument("--rounds", type=whole_number, default=15, help="turns of each runtime (default: 15)")
+    parser.add_argument("--runtimes", nargs="+", choices=list(RUNTIMES), metavar="RUNTIME",
+                        help=f"of {', '.join(RUNTIMES)} (default: all that are there but {', '.join(OPTIONAL)})")
+    parser.add_argument("--seed", type=int, default=0, help="of random inputs and weights (default: 0)")
+    parser.add_argument("--training", action="store_true", help="also time an epoch of LeNet, as training_speed does")
+    results.add_option(parser)
+    return parser.parse_args(words)
+
+
+def main(words=None):
+    """The command."""
+    options = options_from(words)
+    runtimes, missing = chosen_runtimes(options.runtimes)
+    for name, lacks in missing.items():
+        print(f"{name} is left out: {', '.join(lacks)} is not there", file=sys.stderr)
+    rows = [row for (threads, name), pairs in planned(options).items() if pairs
+            for row in rows_of(name, threads, pairs, runtimes, options)]
+    versions = {package: version for name in runtimes for package, version in RUNTIMES[name].versions().items()}
+    result = {**results.stamp("peers"), "seed": options.seed, "rounds": options.rounds, "peers": versions,
+              "missing": missing, "rows": rows}
+    if options.training:
+        result["training"] = training_speed.measure(sys.executable, training_speed.ROUNDS)
+    text = markdown(result)
+    results.keep(options.json, result, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
