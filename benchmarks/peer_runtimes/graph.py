@@ -136,6 +136,11 @@ def two_parts(model):
     return first.graph(early, shared), second.graph(late)
 
 
+def mean_alpha(step):
+    """The alpha of a local response normalisation as PyTorch and ONNX take it: of the mean, not of the sum."""
+    return step.fields["alpha"] * (step.fields["size"] if step.fields["convention"] == "sum" else 1)
+
+
 def translation(table, step, peer):
     """The entry of a peer's table for a step. Raises PeerError where there is none."""
     if step.op not in table:

@@ -2,7 +2,7 @@
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
 
-from benchmarks.peer_runtimes.graph import translation
+from benchmarks.peer_runtimes.graph import mean_alpha, translation
 
 OPSET, IR_VERSION = 18, 9
 
@@ -50,6 +50,11 @@ def avgpool2d(writer, step, x):
                        count_include_pad=int(step.fields["count_pad"]), **window(step))
 
 
+def localresponsenorm(writer, step, x):
+    fields = step.fields
+    return writer.node("LRN", x, size=fields["size"], alpha=mean_alpha(step), beta=fields["beta"], bias=fields["k"])
+
+
 def clip(writer, step, x):
     return writer.node("Clip", x, writer.constant(step.fields["low"]), writer.constant(step.fields["high"]))
 
@@ -84,12 +89,17 @@ NODES = {  # (writer, step, values) -> value
     "conv2d": conv2d,
     "dense": dense,
     "flatten": lambda writer, step, x: writer.node("Flatten", x),
+    "globalavgpool2d": lambda writer, step, x: writer.node("GlobalAveragePool", x),
+    "globalmaxpool2d": lambda writer, step, x: writer.node("GlobalMaxPool", x),
+    "leakyrelu": lambda writer, step, x: writer.node("LeakyRelu", x, alpha=step.fields["slope"]),
+    "localresponsenorm": localresponsenorm,
     "maxpool2d": maxpool2d,
     "relu": lambda writer, step, x: writer.node("Relu", x),
     "relu6": relu6,
     "reshape": reshape,
     "sigmoid": lambda writer, step, x: writer.node("Sigmoid", x),
     "softmax": softmax,
+    "tanh": lambda writer, step, x: writer.node("Tanh", x),
     "upsample2d": upsample2d,
 }
 

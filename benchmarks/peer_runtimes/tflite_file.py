@@ -3,6 +3,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from benchmarks.peer_runtimes.errors import PeerError
+
 CODES, KINDS = schema.BuiltinOperator, schema.TensorType
 VERSIONS = {CODES.RESIZE_BILINEAR: 3}  # half-pixel centres came with version 3; all else is as it was in version 1
 
@@ -68,3 +70,44 @@ def operator_code(code):
     entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
     entry.version = VERSIONS.get(code, 1)
     return entry
+
+
+def channels_last(shape):
+    """(C, H, W) -> (H, W, C); (D,) as it is."""
+    return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
+
+
+class ModelWriter(Writer):
+    """A Writer that knows the shapes of a Graph."""
+
+    def __init__(self, graph, images):
+        super().__init__(images)
+        self.graph = graph
+
+    def out(self, step):
+        """The shape of a step's output in the file."""
+        return (self.images, *channels_last(step.shape))
+
+    def padded(self, step, x, fill):
+        """x with room around it for the windows of a step, and which padding the operator itself has to do.
+
+        TensorFlow's own padding, SAME, puts the odd pixel after the image. Where a layer does otherwise, x is padded
+        with `fill` first (with None that is an error).
+        """
+        kernel, stride, pad = (step.fields[name] for name in ("kernel", "stride", "pad"))
+        channels, *sides = self.graph.shape(step.inputs[0])
+        after = [(out - 1) * stride + kernel - side - pad for side, out in zip(sides, step.shape[1:])]
+        if pad == 0 and max(after) <= 0:
+            return x, schema.Padding.VALID
+        if all(out == -(-side // stride) and max(pad + end, 0) // 2 == pad
+               for side, out, end in zip(sides, step.shape[1:], after)):
+            return x, schema.Padding.SAME
+        if fill is None:
+            raise PeerError(f"LiteRT: no translation of this padding: {step.op} {step.fields}")
+        rows, columns = ([pad, max(end, 0)] for end in after)
+        amounts = self.constant([[0, 0], rows, columns, [0, 0]], np.int32)
+        shape = (self.images, sides[0] + sum(rows), sides[1] + sum(columns), channels)
+        if fill == 0:
+            return self.operator(CODES.PAD, [x, amounts], shape, schema.PadOptionsT), schema.Padding.VALID
+        x = self.operator(CODES.PADV2, [x, amounts, self.constant(fill)], shape, schema.PadV2OptionsT)
+        return x, schema.Padding.VALID

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.peer_runtimes.errors import PeerError
 from benchmarks.peer_runtimes.graph import translation
-from benchmarks.peer_runtimes.tflite_operators import (ACTIVATIONS, NO_ACTIVATION, OPERATORS, ModelWriter,
-                                                       channels_last)
+from benchmarks.peer_runtimes.tflite_file import ModelWriter, channels_last
+from benchmarks.peer_runtimes.tflite_operators import ACTIVATIONS, NO_ACTIVATION, OPERATORS
 
 TAKE_ACTIVATIONS = {"add", "avgpool2d", "conv2d", "dense", "maxpool2d"}
 
@@ -20,7 +20,7 @@ def features_turned(graph):
     steps, orders = [], {}  # orders: {value: which feature stands where}
     for number, step in enumerate(graph.steps, 1):
         before, order = graph.shape(step.inputs[0]), orders.get(step.inputs[0])
-        if step.op == "flatten" and len(before) == 3 and before[0] > 1:
+        if step.op == "flatten" and len(before) == 3 and before[0] > 1 < before[1] * before[2]:
             orders[number] = np.arange(np.prod(before)).reshape(before).transpose(1, 2, 0).reshape(-1)
         elif step.op == "dense" and order is not None:
             step = replace(step, params={**step.params, "weight": step.params["weight"][order]})

@@ -3,52 +3,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from benchmarks.peer_runtimes.errors import PeerError
-from benchmarks.peer_runtimes.tflite_file import CODES, Writer
+from benchmarks.peer_runtimes.graph import mean_alpha
+from benchmarks.peer_runtimes.tflite_file import CODES
 
 NO_ACTIVATION = schema.ActivationFunctionType.NONE
 ACTIVATIONS = {"relu": schema.ActivationFunctionType.RELU, "relu6": schema.ActivationFunctionType.RELU6}
 LOWEST = np.finfo(np.float32).min  # padding that never is a maximum
-
-
-def channels_last(shape):
-    """(C, H, W) -> (H, W, C); (D,) as it is."""
-    return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
-
-
-class ModelWriter(Writer):
-    """A Writer that knows the shapes of a Graph."""
-
-    def __init__(self, graph, images):
-        super().__init__(images)
-        self.graph = graph
-
-    def out(self, step):
-        """The shape of a step's output in the file."""
-        return (self.images, *channels_last(step.shape))
-
-    def padded(self, step, x, fill):
-        """x with room around it for the windows of a step, and which padding the operator itself has to do.
-
-        TensorFlow's own padding, SAME, puts the odd pixel after the image. Where a layer does otherwise, x is padded
-        with `fill` first (with None that is an error).
-        """
-        kernel, stride, pad = (step.fields[name] for name in ("kernel", "stride", "pad"))
-        channels, *sides = self.graph.shape(step.inputs[0])
-        after = [(out - 1) * stride + kernel - side - pad for side, out in zip(sides, step.shape[1:])]
-        if pad == 0 and max(after) <= 0:
-            return x, schema.Padding.VALID
-        if all(out == -(-side // stride) and max(pad + end, 0) // 2 == pad
-               for side, out, end in zip(sides, step.shape[1:], after)):
-            return x, schema.Padding.SAME
-        if fill is None:
-            raise PeerError(f"LiteRT: no translation of this padding: {step.op} {step.fields}")
-        rows, columns = ([pad, max(end, 0)] for end in after)
-        amounts = self.constant([[0, 0], rows, columns, [0, 0]], np.int32)
-        shape = (self.images, sides[0] + sum(rows), sides[1] + sum(columns), channels)
-        if fill == 0:
-            return self.operator(CODES.PAD, [x, amounts], shape, schema.PadOptionsT), schema.Padding.VALID
-        x = self.operator(CODES.PADV2, [x, amounts, self.constant(fill)], shape, schema.PadV2OptionsT)
-        return x, schema.Padding.VALID
+PIXELS = (1, 2)  # the axes of rows and columns
 
 
 def conv2d(writer, step, activation, x):
@@ -113,6 +74,26 @@ def brightest(writer, step, activation, x):
     return writer.operator(CODES.DIV, [x, most], writer.out(step), schema.DivOptionsT)
 
 
+def globalpool2d(code):
+    """The translation of global pooling."""
+    def translate(writer, step, activation, x):
+        return writer.operator(code, [x, writer.constant(PIXELS, np.int32)], writer.out(step), schema.ReducerOptionsT,
+                               keepDims=True)
+    return translate
+
+
+def leakyrelu(writer, step, activation, x):
+    return writer.operator(CODES.LEAKY_RELU, [x], writer.out(step), schema.LeakyReluOptionsT,
+                           alpha=step.fields["slope"])
+
+
+def localresponsenorm(writer, step, activation, x):
+    fields = step.fields
+    return writer.operator(CODES.LOCAL_RESPONSE_NORMALIZATION, [x], writer.out(step),
+                           schema.LocalResponseNormalizationOptionsT, radius=fields["size"] // 2, bias=fields["k"],
+                           alpha=mean_alpha(step) / fields["size"], beta=fields["beta"])
+
+
 def upsample2d(writer, step, activation, x):
     return writer.operator(CODES.RESIZE_BILINEAR, [x, writer.constant(step.shape[1:], np.int32)], writer.out(step),
                            schema.ResizeBilinearOptionsT, halfPixelCenters=True)
@@ -134,11 +115,16 @@ OPERATORS = {  # (writer, step, activation to take along, tensors) -> tensor
     "conv2d": conv2d,
     "dense": dense,
     "flatten": reshape,
+    "globalavgpool2d": globalpool2d(CODES.MEAN),
+    "globalmaxpool2d": globalpool2d(CODES.REDUCE_MAX),
+    "leakyrelu": leakyrelu,
+    "localresponsenorm": localresponsenorm,
     "maxpool2d": pool(CODES.MAX_POOL_2D, fill=LOWEST),
     "relu": plain(CODES.RELU),
     "relu6": plain(CODES.RELU6),
     "reshape": reshape,
     "sigmoid": plain(CODES.LOGISTIC),
     "softmax": softmax,
+    "tanh": plain(CODES.TANH),
     "upsample2d": upsample2d,
 }

@@ -4,7 +4,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from benchmarks.peer_runtimes.graph import translation
+from benchmarks.peer_runtimes.graph import mean_alpha, translation
 
 
 def with_weights(module, weight, bias):
@@ -36,16 +36,26 @@ def avgpool2d(step):
     return nn.AvgPool2d(fields["kernel"], fields["stride"], fields["pad"], fields["ceil_mode"], fields["count_pad"])
 
 
+def localresponsenorm(step):
+    fields = step.fields
+    return nn.LocalResponseNorm(fields["size"], mean_alpha(step), fields["beta"], fields["k"])
+
+
 MODULES = {  # step -> module
     "avgpool2d": avgpool2d,
     "conv2d": conv2d,
     "dense": dense,
     "flatten": lambda step: nn.Flatten(),
+    "globalavgpool2d": lambda step: nn.AdaptiveAvgPool2d(1),
+    "globalmaxpool2d": lambda step: nn.AdaptiveMaxPool2d(1),
+    "leakyrelu": lambda step: nn.LeakyReLU(step.fields["slope"]),
+    "localresponsenorm": localresponsenorm,
     "maxpool2d": maxpool2d,
     "relu": lambda step: nn.ReLU(),
     "relu6": lambda step: nn.ReLU6(),
     "reshape": lambda step: nn.Unflatten(1, step.shape),
     "sigmoid": lambda step: nn.Sigmoid(),
+    "tanh": lambda step: nn.Tanh(),
     "upsample2d": lambda step: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
 }
 
