@@ -146,6 +146,8 @@ def main(words=None):
     """The command."""
     options = options_from(words)
     runtimes, missing = chosen_runtimes(options.runtimes)
+    if options.training and RUNTIMES["torch"].missing():
+        raise PeerError("--training compares with PyTorch, which is not there: pip install -e \".[peers]\"")
     for name, lacks in missing.items():
         print(f"{name} is left out: {', '.join(lacks)} is not there", file=sys.stderr)
     rows = [row for (threads, name), pairs in planned(options).items() if pairs

@@ -211,6 +211,7 @@ def test_defaults_follow_the_model():
     assert plan[1, "lenet"] == [("random", 1), ("random", 256), ("random", 10_000)]
     assert plan[1, "fast"] == [("images", 1), ("images", 256), ("images", 10_000)]
     assert len(plan[1, "table1"]) == 6
+    assert plan[1, "alexnet"] == [("random", 1), ("random", 256)]
 
 
 def test_options_replace_the_defaults():

@@ -7,6 +7,7 @@ import numpy as np
 import npcbnet
 from benchmarks.peer_runtimes.errors import PeerError
 from npcbnet import data
+from npcbnet.nets import alexnet, mobilenetv2
 
 SMALL, LARGE = (1, 256, 10_000), (1, 256)
 INPUTS = ("random", "images")
@@ -33,6 +34,18 @@ def table1_converter(seed):
     return npcbnet.load("mnist-cbnet-table1").converter
 
 
+def untrained(net):
+    """make of a net for 3x32x32 images and 10 classes with random weights, the last layer's a tenth of the usual.
+
+    So no probability comes near 1, where a wrong answer would hardly show.
+    """
+    def make(seed):
+        model = net((3, 32, 32), tuple("0123456789"), np.random.default_rng(seed))
+        model.net[-1].params["weight"] *= np.float32(0.1)
+        return model
+    return make
+
+
 MODELS = {
     "lenet": Entry(pretrained("mnist-lenet"), SMALL, ("random",)),
     "lightweight": Entry(pretrained("mnist-lightweight"), SMALL, ("random",)),
@@ -40,6 +53,8 @@ MODELS = {
     "fast": Entry(pretrained("mnist-cbnet"), SMALL, ("images",)),
     "converter": Entry(table1_converter, SMALL, INPUTS),
     "table1": Entry(pretrained("mnist-cbnet-table1"), SMALL, INPUTS),
+    "alexnet": Entry(untrained(alexnet), LARGE, ("random",), images=None),
+    "mobilenetv2": Entry(untrained(mobilenetv2), LARGE, ("random",), images=None),
 }
 
 

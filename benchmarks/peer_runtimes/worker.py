@@ -4,11 +4,12 @@ import multiprocessing
 import os
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
 from benchmarks.peer_runtimes.errors import PeerError
+from benchmarks.peer_runtimes.runtimes import RUNTIMES
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 PATIENCE_S = 5
@@ -81,19 +82,21 @@ def inherited(threads):
 
 def serve(line, runtime, model, threads):
     """The worker's side: answer questions until the parent closes the line."""
-    from benchmarks.peer_runtimes.runtimes import RUNTIMES
     desk = None
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             question, *arguments = line.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            if desk is None:
-                desk = Desk(RUNTIMES[runtime].open(threads), model, RUNTIMES[runtime].channels_last)
-            line.send(("done", getattr(desk, question)(*arguments)))
-        except Exception as error:
-            line.send(("error", " ".join(f"{type(error).__name__}: {error}".split())[:500]))
+            try:
+                desk = desk or open_desk(runtime, model, threads)
+                answer = "done", getattr(desk, question)(*arguments)
+            except Exception as error:
+                answer = "error", " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            line.send(answer)
+
+
+def open_desk(runtime, model, threads):
+    """The Desk of a model on a runtime, which is imported now."""
+    return Desk(RUNTIMES[runtime].open(threads), model, RUNTIMES[runtime].channels_last)
 
 
 class Desk:
