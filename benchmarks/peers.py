@@ -4,12 +4,12 @@
 
 Each runtime that can be imported (`pip install -e ".[peers]"`; the others are named as missing) runs in a process of
 its own, its threads set before the import. Before anything is timed its answers must be npcbnet's, to 1e-4 of the
-largest value. Then the runtimes take turns, a few calls each, for many rounds. `us` in the rows is microseconds per
-image: `median` of the rounds' medians, `p95` of all calls, `first` call, `build` before it. At batch 1 on images, 200
-test images take turns, and `mean` is the mean over them of each one's median over the rounds. `ratio` is the best of
-ONNX Runtime, LiteRT and PyTorch divided by npcbnet (of the means where there are some, else of the medians),
-`ratio_all` counts OpenVINO, too. In the peers' favour all graphs are built for exactly the batch, and the images for
-LiteRT are brought into its layout beforehand.
+largest value; a model for which they are not is told in `failed`, and the exit status is 2. Then the runtimes take
+turns, a few calls each, for many rounds. `us` in the rows is microseconds per image: `median` of the rounds' medians,
+`p95` of all calls, `first` call, `build` before it. At batch 1 on images, 200 test images take turns, and `mean` is the
+mean over them of each one's median over the rounds. `ratio` is the best of ONNX Runtime, LiteRT and PyTorch divided by
+npcbnet (of the means where there are some, else of the medians), `ratio_all` counts OpenVINO, too. In the peers' favour
+all graphs are built for exactly the batch, and the images for LiteRT are brought into its layout beforehand.
 """
 import argparse
 import sys
@@ -20,7 +20,8 @@ from benchmarks.peer_runtimes.errors import PeerError
 from benchmarks.peer_runtimes.models import INPUTS, MODELS, inputs
 from benchmarks.peer_runtimes.npcbnet_itself import answers
 from benchmarks.peer_runtimes.runtimes import RUNTIMES
-from benchmarks.peer_runtimes.turns import ALL_PEERS, PEERS, figure, measure, ratio
+from benchmarks.peer_runtimes.table import as_row, in_words, markdown
+from benchmarks.peer_runtimes.turns import measure
 from benchmarks.peer_runtimes.worker import Worker
 from npcbnet.cli import run_command
 
@@ -50,8 +51,8 @@ def planned(options):
 
 
 def rows_of(name, threads, pairs, runtimes, options):
-    """One row for each (input, batch) of a model, by workers that are started for it."""
-    model, rows = MODELS[name].make(options.seed), []
+    """One row for each (input, batch) of a model, by workers that are started for it. Raises PeerError."""
+    model = MODELS[name].make(options.seed)
     with ExitStack() as stack:
         workers = {}
         for runtime in runtimes:
@@ -63,56 +64,9 @@ def rows_of(name, threads, pairs, runtimes, options):
             for kind, batch in pairs:
                 images = inputs(name, kind, model.input_shape, batch, options.seed)
                 us = measure(workers, images, [answers(model)(x) for x in images], options.rounds)
-                rows.append(row(name, batch, threads, kind, us))
-                print(in_words(rows[-1]), file=sys.stderr)
+                yield as_row(name, batch, threads, kind, us)
         except PeerError as error:
             raise PeerError(f"{name}: {error}") from None
-    return rows
-
-
-def row(model, batch, threads, kind, us):
-    """A row of the result; us: {runtime: statistics}."""
-    best, by = ratio(us, PEERS)
-    best_of_all, by_of_all = ratio(us, ALL_PEERS)
-    return {"model": model, "batch": batch, "threads": threads, "input": kind, "us": us,
-            "ratio": best, "best": by, "ratio_all": best_of_all, "best_all": by_of_all}
-
-
-def in_words(row):
-    """A row as a line of progress."""
-    times = ", ".join(f"{runtime} {short(figure(us))}" for runtime, us in row["us"].items())
-    best = f"; {row['ratio']:.2f} times as fast as {row['best']}" if row["ratio"] else ""
-    return (f"{row['model']}, {row['input']}, batch {row['batch']}, {row['threads']} thread(s): "
-            f"{times} µs an image{best}")
-
-
-def short(value):
-    """Three significant digits without an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def markdown(result):
-    """The rows as a Markdown table: microseconds per image (p95), and how many times as fast npcbnet is."""
-    runtimes = [name for name in RUNTIMES if any(name in row["us"] for row in result["rows"])]
-    heads = ["model", "input", "batch", "threads", *runtimes, "best of ONNX Runtime, LiteRT, PyTorch ÷ npcbnet",
-             "and of OpenVINO"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for row in result["rows"]:
-        times = [f"{short(figure(row['us'][name]))} ({short(row['us'][name]['p95'])})" if name in row["us"] else ""
-                 for name in runtimes]
-        ratios = [f"{row[key]:.2f} ({row[by]})" if row[key] else ""
-                  for key, by in (("ratio", "best"), ("ratio_all", "best_all"))]
-        lines.append("| " + " | ".join([row["model"], row["input"], f"{row['batch']:,}", str(row["threads"]), *times,
-                                        *ratios]) + " |")
-    lines += ["", "Microseconds per image; in brackets the 95th percentile of the calls."]
-    if "training" in result:
-        training = result["training"]
-        lines += ["", f"{training['what'].capitalize()}: npcbnet {training['median']['npcbnet']:.2f} s, PyTorch "
-                  f"{training['median']['torch']:.2f} s, {training['ratio']:.2f} times as fast."]
-    versions = ", ".join(f"{name} {version}" for name, version in result["peers"].items())
-    lines += [""] + ([f"With {versions}."] if versions else [])
-    lines += [f"Not there: {', '.join(result['missing'])}."] if result["missing"] else []
-    return "\n".join([*lines, results.made_by(result), ""])
 
 
 def whole_number(text):
@@ -150,16 +104,25 @@ def main(words=None):
         raise PeerError("--training compares with PyTorch, which is not there: pip install -e \".[peers]\"")
     for name, lacks in missing.items():
         print(f"{name} is left out: {', '.join(lacks)} is not there", file=sys.stderr)
-    rows = [row for (threads, name), pairs in planned(options).items() if pairs
-            for row in rows_of(name, threads, pairs, runtimes, options)]
+    rows, failed = [], []
+    for (threads, name), pairs in planned(options).items():
+        try:
+            for row in rows_of(name, threads, pairs, runtimes, options) if pairs else ():
+                rows.append(row)
+                print(in_words(row), file=sys.stderr)
+        except PeerError as error:  # the other models are still worth their hour
+            failed.append(str(error))
+            print(f"failed: {error}", file=sys.stderr)
     versions = {package: version for name in runtimes for package, version in RUNTIMES[name].versions().items()}
     result = {**results.stamp("peers"), "seed": options.seed, "rounds": options.rounds, "peers": versions,
-              "missing": missing, "rows": rows}
+              "missing": missing, "failed": failed, "rows": rows}
     if options.training:
         result["training"] = training_speed.measure(sys.executable, training_speed.ROUNDS)
     text = markdown(result)
     results.keep(options.json, result, text)
     print(text)
+    if failed:
+        raise PeerError("; ".join(failed))
 
 
 if __name__ == "__main__":

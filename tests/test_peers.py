@@ -14,6 +14,7 @@ from benchmarks import peers
 from benchmarks.peer_runtimes import models, turns
 from benchmarks.peer_runtimes.errors import PeerError
 from benchmarks.peer_runtimes.runtimes import RUNTIMES, Runtime, in_two_parts
+from benchmarks.peer_runtimes.table import as_row, markdown
 from benchmarks.peer_runtimes.worker import Desk, Worker
 from npcbnet.layers import Dense, Flatten, Sequential, initialise
 from npcbnet.nets import BranchyNet, Classifier
@@ -244,13 +245,13 @@ def test_inputs_are_reproducible_and_within_bounds():
 
 
 def test_markdown():
-    rows = [peers.row("lenet", 10_000, 1, "random", {"npcbnet": us(9.84), "ort": us(62.1), "openvino": us(19.68)}),
-            peers.row("table1", 1, 2, "images", {"npcbnet": us(30, mean=40), "ort": us(1500, mean=1600)})]
+    rows = [as_row("lenet", 10_000, 1, "random", {"npcbnet": us(9.84), "ort": us(62.1), "openvino": us(19.68)}),
+            as_row("table1", 1, 2, "images", {"npcbnet": us(30, mean=40), "ort": us(1500, mean=1600)})]
     machine = {"cpu": "Abacus", "cores": 2, "memory_gib": 4.0, "os": "Debian", "date": "2026-01-02T03:04:05+00:00"}
     training = {"what": "seconds for an epoch", "median": {"npcbnet": 2.0, "torch": 12.0}, "ratio": 6.0}
-    text = peers.markdown({"command": "python -m benchmarks.peers", "machine": machine, "rows": rows,
-                           "peers": {"onnxruntime": "1.31.1"}, "missing": {"litert": ["ai_edge_litert"]},
-                           "training": training})
+    text = markdown({"command": "python -m benchmarks.peers", "machine": machine, "rows": rows, "training": training,
+                     "peers": {"onnxruntime": "1.31.1"}, "missing": {"litert": ["ai_edge_litert"]},
+                     "failed": ["fast: ort: no"]})
     assert text.splitlines() == [
         "| model | input | batch | threads | npcbnet | ort | openvino "
         "| best of ONNX Runtime, LiteRT, PyTorch ÷ npcbnet | and of OpenVINO |",
@@ -258,13 +259,31 @@ def test_markdown():
         "| lenet | random | 10,000 | 1 | 9.84 (19.7) | 62.1 (124) | 19.7 (39.4) | 6.31 (ort) | 2.00 (openvino) |",
         "| table1 | images | 1 | 2 | 40 (60) | 1600 (3000) |  | 40.00 (ort) | 40.00 (ort) |",
         "",
-        "Microseconds per image; in brackets the 95th percentile of the calls.",
+        "Microseconds per image, a median (at batch 1 on images the mean of those of the single images); in brackets "
+        "the 95th percentile of the calls.",
         "",
-        "Seconds for an epoch: npcbnet 2.00 s, PyTorch 12.00 s, 6.00 times as fast.",
+        "Training, seconds for an epoch: npcbnet 2.00 s, PyTorch 12.00 s, 6.00 times as fast.",
         "",
         "With onnxruntime 1.31.1.",
         "Not there: litert.",
+        "Failed: fast: ort: no.",
         "Made by `python -m benchmarks.peers` on Abacus, 2 cores, 4 GiB, Debian, 2026-01-02."]
+
+
+def test_one_failure_does_not_cost_the_other_models(monkeypatch, tmp_path, capsys):
+    def rows_of(name, threads, pairs, runtimes, options):
+        yield as_row(name, 1, threads, "random", {"npcbnet": us(1), "ort": us(2)})
+        if name == "lenet":
+            raise PeerError("lenet: ort: its answer is wrong")
+
+    monkeypatch.setattr(peers, "rows_of", rows_of)
+    words = ["--models", "lenet", "fast", "--runtimes", "layers", "--json", str(tmp_path / "peers.json")]
+    with pytest.raises(PeerError, match="^lenet: ort: its answer is wrong$"):
+        peers.main(words)
+    result = json.loads((tmp_path / "peers.json").read_text())
+    assert [row["model"] for row in result["rows"]] == ["lenet", "fast"]
+    assert result["failed"] == ["lenet: ort: its answer is wrong"]
+    assert "failed: lenet: ort: its answer is wrong" in capsys.readouterr().err
 
 
 def command(*words):

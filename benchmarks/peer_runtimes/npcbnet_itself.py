@@ -1,4 +1,5 @@
 """npcbnet: what its runtime compiles a model to, and the readable loops of `kernels/`, called layer by layer."""
+from benchmarks.peer_runtimes.errors import PeerError
 
 
 def answers(model):
@@ -12,6 +13,8 @@ def compiled(threads):
 
     def program(model, images):
         predictor = runtime.compile(model, threads=threads)
+        if isinstance(predictor, runtime.Layerwise):
+            raise PeerError("there is no engine on this machine; --runtimes layers measures the layers")
         return predictor.predict_proba if hasattr(model, "predict_proba") else predictor.convert
 
     return program
