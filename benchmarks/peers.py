@@ -106,11 +106,14 @@ def main(words=None):
         print(f"{name} is left out: {', '.join(lacks)} is not there", file=sys.stderr)
     rows, failed = [], []
     for (threads, name), pairs in planned(options).items():
+        if not pairs:
+            print(f"{name} is left out: there are no images for it", file=sys.stderr)
+            continue
         try:
-            for row in rows_of(name, threads, pairs, runtimes, options) if pairs else ():
+            for row in rows_of(name, threads, pairs, runtimes, options):
                 rows.append(row)
                 print(in_words(row), file=sys.stderr)
-        except PeerError as error:  # the other models are still worth their hour
+        except PeerError as error:  # the other models are still worth measuring
             failed.append(str(error))
             print(f"failed: {error}", file=sys.stderr)
     versions = {package: version for name in runtimes for package, version in RUNTIMES[name].versions().items()}

@@ -42,8 +42,8 @@ def markdown(result):
               "brackets the 95th percentile of the calls."]
     if "training" in result:
         training, median = result["training"], result["training"]["median"]
-        lines += ["", f"Training, {training['what']}: npcbnet {median['npcbnet']:.2f} s, PyTorch {median['torch']:.2f} s, "
-                  f"{training['ratio']:.2f} times as fast."]
+        lines += ["", f"Training, {training['what']}: npcbnet {median['npcbnet']:.2f} s, PyTorch "
+                  f"{median['torch']:.2f} s, {training['ratio']:.2f} times as fast."]
     versions = ", ".join(f"{name} {version}" for name, version in result["peers"].items())
     lines += [""] + ([f"With {versions}."] if versions else [])
     lines += [f"Not there: {', '.join(result['missing'])}."] if result["missing"] else []
