@@ -11,7 +11,7 @@ from tests.runtime_models import kernels, names, needs_engine, random_branchynet
 pytestmark = needs_engine
 
 SHAPE, COUNT = (1, 12, 12), 150
-TOLERANCE = 1e-5  # of probabilities and entropies, between one image and groups
+TOLERANCE, OF_ENTROPY = 1e-5, 5e-5  # between one image and groups, engine and layers
 
 
 def small_net(threshold=0.0):
@@ -49,7 +49,7 @@ def assert_company_does_not_matter(predictor, images, alone, batches):
         seen = predictor.explain(images[some])
         np.testing.assert_array_equal(seen.exit, exits[some])
         np.testing.assert_array_equal(seen.label, label[some])
-        np.testing.assert_allclose(seen.entropy, entropy[some], rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(seen.entropy, entropy[some], rtol=0, atol=OF_ENTROPY)
         np.testing.assert_allclose(predictor.predict_proba(images[some]), p[some], rtol=0, atol=TOLERANCE)
 
 
@@ -83,7 +83,7 @@ def test_the_exits_are_those_of_the_layers(images, early):
         seen = predictor.explain(images)
         np.testing.assert_array_equal(seen.label, right.label)
         np.testing.assert_allclose(seen.confidence, right.confidence, rtol=0, atol=TOLERANCE)
-        np.testing.assert_allclose(seen.entropy, right.entropy, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(seen.entropy, right.entropy, rtol=0, atol=OF_ENTROPY)
         np.testing.assert_allclose(predictor.predict_proba(images), p, rtol=0, atol=TOLERANCE)
 
 
