@@ -1,6 +1,8 @@
 """The walk along the operations: each gets its input in the form that it wants, and frees what nobody reads any
 more."""
-from npcbnet.runtime.fuse import fuse
+from dataclasses import replace
+
+from npcbnet.runtime.fuse import fuse, reaching
 from npcbnet.runtime.steps import conv, dense, others
 from npcbnet.runtime.steps.others import elementwise
 
@@ -12,32 +14,41 @@ def lower(program, layers, x, pad_behind=0):
 
 def lower_operations(program, operations, x, pad_behind):
     """The same for operations."""
-    first = x
+    first, operations = x, reaching(operations, x.reach)
     for i, operation in enumerate(operations):
-        pad = operations[i + 1].pad if i + 1 < len(operations) else pad_behind
-        prepared = framed(program, x, operation.pad) if operation.kind not in FLAT else unframed(program, x)
+        pad = wanted_frame(program, operations[i + 1]) if i + 1 < len(operations) else pad_behind
+        wanted = wanted_frame(program, operation)
+        prepared = unframed(program, x) if operation.kind in FLAT else framed(program, x, wanted)
         y = STEPS[operation.kind](program, operation, prepared, pad)
-        for done in {prepared, x} - {y, first}:
-            if done.memory not in (y.memory, first.memory):
-                program.free(done)
-        x = y
+        for done in {prepared.memory, x.memory} - {y.memory, first.memory}:
+            program.free(done)
+        x = replace(y, reach=operation.reach_behind)
     return framed(program, x, pad_behind)
 
 
-def first_pad(layers, shape):
+def wanted_frame(program, operation):
+    """The frame that an operation wants around its input: a depthwise convolution of one image makes its own."""
+    if operation.kind == "residual":
+        return max((wanted_frame(program, part[0]) for part in operation.parts if part), default=0)
+    if operation.kind != "conv" or (program.group == 1 and conv.is_depthwise(operation)):
+        return 0
+    return operation.window[1]
+
+
+def first_pad(program, layers, shape):
     """The frame that the first of some layers wants around its input."""
     operations = fuse(layers, shape)
-    return operations[0].pad if operations else 0
+    return wanted_frame(program, operations[0]) if operations else 0
 
 
 def framed(program, x, pad):
     """x in a frame of `pad` or wider: x itself if it has one, else a copy."""
-    return x if x.pad >= pad else elementwise(program, "clamp", x, pad)
+    return x if x.pad >= pad else replace(elementwise(program, "clamp", x, pad), reach=x.reach)
 
 
 def unframed(program, x):
     """x without a frame: x itself if it has none, else a copy."""
-    return x if x.pad == 0 else elementwise(program, "clamp", x, 0)
+    return x if x.pad == 0 else replace(elementwise(program, "clamp", x, 0), reach=x.reach)
 
 
 def reshape(program, operation, x, pad):
@@ -51,9 +62,8 @@ def residual(program, operation, x, pad):
     passed = lower_operations(program, shortcut, x, 0) if shortcut else x
     made = lower_operations(program, body, x, 0)
     y = elementwise(program, "add", passed, pad, operation.bounds, second=made)
-    for done in (passed, made):
-        if done.memory != x.memory:
-            program.free(done)
+    for done in {passed.memory, made.memory} - {x.memory}:
+        program.free(done)
     return y
 
 
