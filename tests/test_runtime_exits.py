@@ -106,9 +106,8 @@ def test_random_branchynets(seed, lengths, share, threads):
         np.testing.assert_allclose(alone[3], p, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("threshold, taken", [(0, 2), (0.0, 2), (1e-300, 2), (100, 1), (1e30, 1), (float("inf"), 1),
-                                              pytest.param(1e300, 1, marks=pytest.mark.xfail(
-                                                  strict=True, reason="the cast to float32 warns (bug 4)"))])
+@pytest.mark.parametrize("threshold, taken", [(0, 2), (0.0, 2), (1e-300, 2), (100, 1), (1e30, 1), (1e300, 1),
+                                              (float("inf"), 1)])
 @pytest.mark.filterwarnings("error")
 def test_thresholds_that_all_or_none_pass(threshold, taken, images):
     predictor = runtime.compile(small_net(threshold))
