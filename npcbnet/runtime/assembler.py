@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from npcbnet.runtime.value import TRUTH, Value
 
-NUMBER, POINTER, BYTE, FLOAT = "i64", "ptr", "i8", "float"
+NUMBER, POINTER, BYTE, FLOAT, HALF = "i64", "ptr", "i8", "float", "half"
 
 
 class Function:
@@ -124,6 +124,10 @@ class Function:
         """Write a value to pointer + index elements."""
         element = value.type.split(" x ")[1][:-1] if value.type.startswith("<") else value.type
         self.emit(f"store {value.type} {value.name}, ptr {self.at(pointer, index, element).name}, align {align}")
+
+    def load_widened(self, pointer, index):
+        """A vector of floats from pointer + index float16 numbers."""
+        return self.cast("fpext", self.load(pointer, index, self.vector.replace(FLOAT, HALF), align=2), self.vector)
 
     def spread(self, value):
         """A single float or i32 in every lane."""

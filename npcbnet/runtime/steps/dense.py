@@ -30,14 +30,22 @@ def group(program, operation, x):
 def one(program, operation, x):
     """One image: up to eight vectors of outputs at a time, rows of weights whose input is zero left out."""
     D, O = operation.weight.shape
-    vectors = min(8, -(-O // program.lanes))
+    vectors = packing.even(-(-O // program.lanes), 8)
     wide = vectors * program.lanes
+    half = program.library.target.halves and are_halves(operation.weight)
     weight, tiles = packing.tiles(operation.weight.T, wide)
     y = program.map((O,), more=tiles * wide - O)
     places, = program.scratch(2 * D + 32)
-    program.step("dense_one", x.memory, program.weight(weight), program.weight(packing.tiles(operation.bias, wide)[0]),
-                 y.memory, D, tiles, program.weight(operation.bounds), places, vectors=vectors)
+    program.step("dense_one", x.memory, program.weight(weight, np.float16 if half else np.float32),
+                 program.weight(packing.tiles(operation.bias, wide)[0]), y.memory, D, tiles,
+                 program.weight(operation.bounds), places, vectors=vectors, half=int(half))
     return y
+
+
+def are_halves(weight):
+    """Is every weight exactly a float16 number, as in a model that was saved in float16?"""
+    with np.errstate(over="ignore", under="ignore"):
+        return bool((weight.astype(np.float16) == weight).all())
 
 
 def few(program, operation, x):
