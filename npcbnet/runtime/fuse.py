@@ -48,13 +48,6 @@ class Operation:
         """Can neither it nor anything before it overflow? Then no NaN can arise in it, and none needs care."""
         return self.reach < 1e30
 
-    @property
-    def pad(self):
-        """The frame of zeros that it wants around its input."""
-        if self.kind == "residual":
-            return max((part[0].pad for part in self.parts if part), default=0)
-        return self.window[1] if self.kind == "conv" else 0
-
 
 def fuse(layers, shape, reach=1.0):
     """The operations of `layers` on images of `shape`, whose values are no further from zero than `reach`.

@@ -14,8 +14,9 @@ def lower_operations(program, operations, x, pad_behind):
     """The same for operations."""
     first = x
     for i, operation in enumerate(operations):
-        pad = operations[i + 1].pad if i + 1 < len(operations) else pad_behind
-        prepared = framed(program, x, operation.pad) if operation.kind not in FLAT else unframed(program, x)
+        pad = wanted_frame(program, operations[i + 1]) if i + 1 < len(operations) else pad_behind
+        wanted = wanted_frame(program, operation)
+        prepared = unframed(program, x) if operation.kind in FLAT else framed(program, x, wanted)
         y = STEPS[operation.kind](program, operation, prepared, pad)
         for done in {prepared, x} - {y, first}:
             if done.memory not in (y.memory, first.memory):
@@ -24,10 +25,19 @@ def lower_operations(program, operations, x, pad_behind):
     return framed(program, x, pad_behind)
 
 
-def first_pad(layers, shape):
+def wanted_frame(program, operation):
+    """The frame that an operation wants around its input: a depthwise convolution of one image makes its own."""
+    if operation.kind == "residual":
+        return max((wanted_frame(program, part[0]) for part in operation.parts if part), default=0)
+    if operation.kind != "conv" or (program.group == 1 and conv.is_depthwise(operation)):
+        return 0
+    return operation.window[1]
+
+
+def first_pad(program, layers, shape):
     """The frame that the first of some layers wants around its input."""
     operations = fuse(layers, shape)
-    return operations[0].pad if operations else 0
+    return wanted_frame(program, operations[0]) if operations else 0
 
 
 def framed(program, x, pad):

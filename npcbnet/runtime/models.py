@@ -1,31 +1,55 @@
 """Whole networks as programs: a classifier, a BranchyNet with its exit, a converter, a CBNet."""
+import math
+
 from npcbnet.layers import Clip, Softmax
 from npcbnet.nets import BranchyNet, CBNet, Classifier
 from npcbnet.nets.converter import Converter
 from npcbnet.runtime import context
-from npcbnet.runtime.fuse import NO_BOUNDS, Operation
+from npcbnet.runtime.fuse import NO_BOUNDS, Operation, fuse
 from npcbnet.runtime.lower import first_pad, framed, lower, unframed
 from npcbnet.runtime.plan import CONTEXT, Map, Program
 from npcbnet.runtime.steps.others import elementwise, read_images, softmax
+
+GROUP_BYTES = 4 * 2 ** 20  # of a group's largest map: MobileNetV2's 9 MB are slower in groups, AlexNet's 1 MB faster
 
 
 def program_of(model, library, vectors):
     """The Program of a model. vectors: registers that a group of images fills; 0: one image at a time."""
     program = Program(library, vectors)
     if isinstance(model, Converter):
-        x = read_images(program, model.input_shape, first_pad(model.encoder, model.input_shape))
+        x = read_images(program, model.input_shape, first_pad(program, model.encoder, model.input_shape))
         picture(program, model, x, 0)
     elif isinstance(model, CBNet):
-        x = read_images(program, model.input_shape, first_pad(model.encoder, model.input_shape))
-        x = picture(program, model.converter, x, first_pad(model.net, model.input_shape))
+        x = read_images(program, model.input_shape, first_pad(program, model.encoder, model.input_shape))
+        x = picture(program, model.converter, x, first_pad(program, model.net, model.input_shape))
         answer(program, lower(program, model.net, x), exit=1)
     elif isinstance(model, BranchyNet):
         branchynet(program, model)
     elif isinstance(model, Classifier):
-        x = read_images(program, model.input_shape, first_pad(model.net, model.input_shape))
+        x = read_images(program, model.input_shape, first_pad(program, model.net, model.input_shape))
         answer(program, lower(program, model.net, x), exit=1)
     program.step("stop")
     return program
+
+
+def groups_pay(model, library):
+    """Are batches worked on in groups? Not where a group's largest map would lie far outside the caches."""
+    parts, shape, largest = [], model.input_shape, 0
+    if isinstance(model, BranchyNet):
+        parts = [[*model.stem, *model.branch], [*model.stem, *model.trunk]]
+    elif isinstance(model, Classifier):
+        parts = [model.net]
+    for part in parts:
+        largest = max([largest, *_sizes(fuse(part, shape))])
+    return largest * library.target.lanes * 4 <= GROUP_BYTES
+
+
+def _sizes(operations):
+    """Floats of the maps that operations make."""
+    for operation in operations:
+        yield math.prod(operation.after)
+        for part in operation.parts:
+            yield from _sizes(part)
 
 
 def picture(program, converter, x, pad):
@@ -60,8 +84,8 @@ def divided_by_brightest(program, x, pad):
 def branchynet(program, model):
     """stem, branch, exit; the images that stay go through the trunk: at once if alone, else when a group is full."""
     shape = model.stem.output_shape(model.input_shape)
-    pad = max(first_pad(part, shape) for part in (model.branch, model.trunk))
-    x = read_images(program, model.input_shape, first_pad(model.stem, model.input_shape))
+    pad = max(first_pad(program, part, shape) for part in (model.branch, model.trunk))
+    x = read_images(program, model.input_shape, first_pad(program, model.stem, model.input_shape))
     shared = lower(program, model.stem, x, pad)
     answer(program, lower(program, model.branch, shared), exit=1, threshold=model.threshold)
     if program.group == 1:

@@ -147,8 +147,8 @@ class Placed:
 
     def __init__(self, program):
         self.program = program
-        self.memory = [np.zeros(floats + 16, np.float32) for floats in program.floats]
-        bases = [-(-memory.ctypes.data // 64) * 64 for memory in self.memory]
+        self.memory = [np.zeros(floats + 32, np.float32) for floats in program.floats]
+        bases = [memory.ctypes.data // 64 * 64 + 64 for memory in self.memory]  # a few floats before them may be read
         self.context = np.zeros(context.SIZE, np.int64)
         self.counter = np.zeros(8, np.int64)
         at = self.context.ctypes.data

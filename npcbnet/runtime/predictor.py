@@ -12,7 +12,7 @@ from npcbnet.runtime import context
 from npcbnet.runtime.crew import Crew
 from npcbnet.runtime.layerwise import check_classifies, check_converts, check_finite, check_threads
 from npcbnet.runtime.library import KERNEL, library
-from npcbnet.runtime.models import program_of
+from npcbnet.runtime.models import groups_pay, program_of
 
 # Entropies that a group of images and a single image compute differ by rounding. Where the first exit's lies as near to
 # the threshold as this, the single image's decides, so that an exit never depends on the company.
@@ -122,7 +122,7 @@ class Predictor:
                   context.LABEL: label, context.EXIT: exits, context.PICTURE: converted}
         if count:
             self._run(arrays, images, count)
-        if isinstance(self.model, BranchyNet) and count >= self._least_group():
+        if isinstance(self.model, BranchyNet) and count >= self._least_group() and self._group.group > 1:
             self._decide_again(arrays, images, entropies[1])
         return label, p, entropies[0], exits, converted
 
@@ -136,7 +136,7 @@ class Predictor:
             crew = [self._one]
         else:
             if self._group is None:
-                self._group = program_of(self.model, self._library, 1)
+                self._group = program_of(self.model, self._library, int(groups_pay(self.model, self._library)))
                 self._places = [self._group.place() for _ in range(self.threads)]
                 self._crew = Crew(self.threads - 1)
             crew = self._places[:max(1, min(self.threads, count // self._group.group))]

@@ -54,7 +54,9 @@ def tile(target, vectors, outputs):
     room = target.registers - 1
     if outputs == 1:  # a depthwise convolution
         sizes = range(min(12, room // 2), 0, -1)
-        best = min(sizes, key=lambda size: -(-vectors // size) * max(size, 8))
+        best = min(sizes, key=lambda size: (-(-vectors // size) * size + (vectors // 3 if size < min(6, vectors) else
+        0),
+                                            -size))
         return 1, best
     sizes = (5, 4, 3, 2, 1) if room > 16 else (3, 2, 1)
     best = min(sizes, key=lambda size: (-(-vectors // size) * size, -size))

@@ -8,18 +8,23 @@
 
 Vectors run over the whole map, not over its short rows, so only the two or three columns between rows are wasted.
 `outs` output channels x `vectors` registers are summed at once: one load feeds `outs` multiply-adds, one weight
-`vectors`. Bias, pooling and clamping are the next step's (`finish_plane`).
+`vectors`. Bias, pooling and clamping are the next step's (`finish_plane`), unless the sums are the result but for
+bias and clamp, as those of a 1x1 convolution without frames are (`direct`).
 
 row: x, w, y, C and channel tiles of one group of channels, groups of channels, position tiles, pitch, x's channel
-stride, y's channel stride. fixed: kernel, outs, vectors. Weights are packed (groups, tile, C, K, K, outs).
+stride, y's channel stride. If direct, then also b and bounds. fixed: kernel, outs, vectors, direct. Weights are
+packed (groups, tile, C, K, K, outs).
 """
+from npcbnet.runtime.micro.vectors import clamp
 
 
-def write(f, kernel, outs, vectors):
+def write(f, kernel, outs, vectors, direct):
     """The function's text."""
     x, w, y = f.pointers(0, 3)
     C, tiles, groups, places, pitch, x_channel, y_channel = f.numbers(3, 7)
     taps, wide = kernel * kernel * outs, vectors * f.lanes
+    b, bounds = f.pointers(10, 2) if direct else (None, None)
+    low, high = (f.broadcast(bounds, 0), f.broadcast(bounds, 1)) if direct else (None, None)
     with f.loop(0, groups * tiles) as t:
         wt, yt = f.at(w, t * C * taps), f.at(y, t * y_channel * outs)
         xg = f.at(x, t / tiles * C * x_channel)
@@ -36,6 +41,9 @@ def write(f, kernel, outs, vectors):
                             for u in range(vectors):
                                 sums[o * vectors + u] = f.fma(here[u], weight, sums[o * vectors + u])
             for o in range(outs):
+                bias = f.broadcast(b, t * outs + o) if direct else None
                 for u in range(vectors):
-                    f.store(loop.results[o * vectors + u], yt, y_channel * o + place * wide + u * f.lanes)
+                    value = loop.results[o * vectors + u]
+                    value = clamp(f, value + bias, low, high) if direct else value
+                    f.store(value, yt, y_channel * o + place * wide + u * f.lanes)
     return f.finish()

@@ -25,7 +25,7 @@ def write(f, pool, stride):
             lower = f.select(upper + 1 < P, upper + 1, upper) if pool else upper
             first, second = f.at(xc, upper * pitch), f.at(xc, lower * pitch)
             with f.loop(0, columns, step=f.lanes) as q:
-                value = _pooled(f, first, second, q, Q) if pool else _picked(f, first, q, stride)
+                value = _pooled(f, first, second, q, Q) if pool else picked(f, first, q, stride)
                 value = clamp(f, value + bias, low, high)
                 inside = lanes_below(f, columns - q)
                 f.store(f.select(inside, value, zero), yc, p * y_row + q)
@@ -42,7 +42,7 @@ def _pooled(f, first, second, q, Q):
     return f.select(lanes_below(f, whole_windows), f.largest(even, odd), even)
 
 
-def _picked(f, row, q, stride):
+def picked(f, row, q, stride):
     """Every `stride`-th sum of a row: one vector of what `stride` vectors hold."""
     wide = f.load(row, q * stride, f"<{f.lanes * stride} x float>")
     return wide if stride == 1 else f.shuffle(wide, wide, range(0, f.lanes * stride, stride))

@@ -13,6 +13,11 @@ def conv(program, operation, x, pad):
     return (plane if program.group == 1 else group)(program, operation, x, pad)
 
 
+def is_depthwise(operation):
+    """Has every channel a convolution of its own (and no maximum behind it)?"""
+    return len(operation.weight) == operation.before[0] == operation.window[2] and not operation.pool
+
+
 def winograd_pays(operation):
     """Does Winograd's way save work? Not on maps of hardly more than a tile, nor with few channels on both sides."""
     stride, _, groups = operation.window
@@ -45,7 +50,7 @@ def winograd_group(program, operation, x, pad):
     y = result(program, operation, pad)
     V, M, scratch, dump = program.scratch(points * C * width, points * channels * outs * width,
                                           4 * points * program.lanes, program.lanes)
-    program.step("winograd_group", x.corner(operation.pad), program.weight(U), program.weight(operation.bias),
+    program.step("winograd_group", x.corner(operation.window[1]), program.weight(U), program.weight(operation.bias),
                  y.corner(), program.weight(operation.bounds), V, M, scratch, dump, C, channels, across, down * across,
                  x.row, x.channel, y.row, y.channel, P, Q, *y.sides[1:], F, kernel=K, outs=outs, tiles=tiles,
                  pool=int(operation.pool), single=int(C == 1 and channels == 1), sure=operation.sure)
@@ -73,7 +78,8 @@ def winograd_one(program, operation, x, pad):
     y = result(program, operation, pad)
     scratch = program.scratch(points * C * whole, points * channels * outs * whole, 4 * points * lanes,
                               points * (whole + lanes), 16 * (whole + lanes))
-    program.step("winograd_one", x.corner(operation.pad), program.weight(U), program.weight(operation.bias), y.corner(),
+    program.step("winograd_one", x.corner(operation.window[1]), program.weight(U), program.weight(operation.bias),
+    y.corner(),
                  program.weight(operation.bounds), *scratch, program.weight(truths), C, channels, blocks, down, x.row,
                  x.channel, y.row, y.channel, *y.sides[1:], F, kernel=K, outs=outs, vectors=vectors, across=across,
                  pool=int(operation.pool), form="wide" if wide else "single" if C == channels == 1 else "blocks",
@@ -87,18 +93,50 @@ def plane(program, operation, x, pad):
     F, C, K, _ = operation.weight.shape
     full = operation.before[1] + 2 * own_pad - K + 1, operation.before[2] + 2 * own_pad - K + 1  # with a stride of 1
     pitch, lanes = x.row, program.lanes
+    if is_depthwise(operation):
+        return depthwise(program, operation, x, pad, full)
     outs, vectors = tile(program.library.target, -(-full[0] * pitch // lanes), F // groups)
     outs = packing.even(F // groups, outs, divides=groups > 1)
     weight, channels = packing.grouped_tiles(operation.weight, outs, groups)
     places = -(-full[0] * pitch // (lanes * vectors))
+    if K == 1 and (stride, groups, x.pad, pad, operation.pool) == (1, 1, 0, 0, False) \
+            and full[0] * pitch == places * lanes * vectors:
+        y = result(program, operation, 0, more=channels * outs - F)
+        program.step("conv_plane", x.corner(), program.weight(weight), y.corner(), C, channels, 1, places, pitch,
+                     x.channel, y.channel, program.weight(packing.tiles(operation.bias, outs)[0]),
+                     program.weight(operation.bounds), kernel=1, outs=outs, vectors=vectors, direct=1)
+        return y
     channel = places * lanes * vectors + 4 * lanes
     raw, = program.scratch(groups * channels * outs * channel)
     program.step("conv_plane", x.corner(own_pad), program.weight(weight), raw, C, channels, groups, places, pitch,
-                 x.channel, channel, kernel=K, outs=outs, vectors=vectors)
+                 x.channel, channel, kernel=K, outs=outs, vectors=vectors, direct=0)
     y = result(program, operation, pad)
     program.step("finish_plane", raw, program.weight(operation.bias), y.corner(), program.weight(operation.bounds),
                  F, *full, pitch, channel, y.row, y.channel, *y.sides[1:], pool=int(operation.pool), stride=stride,
                  sure=operation.sure)
+    return y
+
+
+def depthwise(program, operation, x, pad, full):
+    """One image, each channel by itself. full: rows and columns of the sums with a stride of 1."""
+    stride, own_pad, _ = operation.window
+    K, (C, H, W) = operation.weight.shape[2], operation.before
+    if (K, stride, own_pad) == (3, 1, 1):
+        y = result(program, operation, pad)
+        program.step("depthwise_rows", x.corner(), program.weight(operation.weight), program.weight(operation.bias),
+                     y.corner(), program.weight(operation.bounds), C, H, W, x.row, x.channel, y.row, y.channel,
+                     wide=int(W >= program.lanes))
+        return y
+    pitch, lanes = W + own_pad, program.lanes
+    _, vectors = tile(program.library.target, -(-full[0] * pitch // lanes), 1)
+    vectors = min(vectors, max(1, program.library.target.registers - 4 - K * K))
+    places = -(-full[0] * pitch // (lanes * vectors))
+    frame = program.map((1, H, W), own_pad, more=2)
+    raw, = program.scratch(places * lanes * vectors + stride * lanes)
+    y = result(program, operation, pad)
+    program.step("depthwise_one", x.corner(), program.weight(operation.weight), program.weight(operation.bias),
+                 y.corner(), program.weight(operation.bounds), frame.memory, raw, C, H, W, x.row, x.channel, pitch,
+                 y.row, y.channel, *y.sides[1:], places, own_pad, kernel=K, stride=stride, vectors=vectors)
     return y
 
 
