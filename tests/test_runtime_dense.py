@@ -7,19 +7,18 @@ import pytest
 import npcbnet
 from npcbnet.layers import Dense, Flatten, ReLU, Sequential, initialise
 from npcbnet.nets import Classifier
+from npcbnet.runtime.library import Library
+from npcbnet.runtime.predictor import Predictor
+from npcbnet.runtime.target import CORTEX_A72, host
+from tests.runtime_models import kernels, needs_engine
 
-pytest.importorskip("llvmlite")
-from npcbnet.runtime.library import Library  # noqa: E402
-from npcbnet.runtime.predictor import Predictor  # noqa: E402
-from npcbnet.runtime.target import CORTEX_A72, host  # noqa: E402
-
+pytestmark = needs_engine
 WIDTHS = [(1, 2), (7, 13), (50, 16), (33, 130), (97, 300)]  # features, outputs
 
 
 def libraries():
-    """One for this machine, one for narrower vectors where it has wider ones."""
-    here = host()
-    return [Library(here)] + [Library(replace(here, lanes=4, registers=16))] * (here.lanes > 4)
+    """One for this machine, one for narrower vectors."""
+    return kernels("host"), kernels("4 lanes")
 
 
 def classifier(rng, features, outputs, classes=5, change=None):
@@ -98,3 +97,55 @@ def test_which_processors_widen_float16_themselves():
     plain = check(model, np.random.default_rng(1), Library(replace(here, family="x86", features="+sse2", lanes=4,
                                                                    registers=16)) if here.family == "x86" else None)
     assert here.family != "x86" or all(array.dtype == np.float32 for array in plain._one.program.weights)
+
+
+def pruned(rng, share, block, rows=0):
+    """A change of weights: this share of blocks of neighbouring outputs zero; `rows` features are left out wholly."""
+    def change(weight):
+        D, O = weight.shape
+        keep = np.repeat(rng.random((D, -(-O // block))) >= share, block, axis=1)[:, :O]
+        keep[:rows] = False
+        return weight * keep
+    return change
+
+
+def kernels_of(predictor):
+    """The names of the micro-kernels that the single image's and the group's program use."""
+    names = {address: key for key, address in predictor._library._addresses.items()}
+    programs = [predictor._one.program] + ([predictor._group] if predictor._group else [])
+    return {names[row[0]] for program in programs for row in program.rows}
+
+
+@pytest.mark.parametrize("share, block", [(0.97, 1), (0.8, 4), (1.0, 1)])
+@pytest.mark.parametrize("features, outputs", WIDTHS)
+def test_mostly_zero_weights_are_listed_and_answer_as_their_layers(features, outputs, share, block):
+    rng = np.random.default_rng(features)
+    model = classifier(rng, features, outputs, change=pruned(rng, share, block, rows=1))
+    for library in libraries():
+        used = kernels_of(check(model, rng, library))
+        if min(features, outputs) > 20:
+            assert any(name.startswith("sparse_one") for name in used)
+            assert any(name.startswith("sparse_group") for name in used)
+
+
+def test_blocks_are_listed_as_blocks_and_few_zeros_are_not_listed():
+    rng = np.random.default_rng(0)
+    for share, block, wanted in ((0.85, 4, "sparse_one_block4"), (0.96, 1, "sparse_one_block1"), (0.4, 1, "dense_one")):
+        used = kernels_of(check(classifier(rng, 100, 120, change=pruned(rng, share, block)), rng, libraries()[0]))
+        assert any(name.startswith(wanted) for name in used), used
+
+
+def test_weights_that_may_overflow_are_not_listed():
+    """A zero times infinity is NaN: left out, it would turn nonsense into an answer."""
+    rng = np.random.default_rng(0)
+    model = classifier(rng, 100, 120, change=pruned(rng, 0.97, 1))
+    assert "sparse_one_block1" in kernels_of(Predictor(model, kernels=libraries()[0]))
+    model.net[1].params["weight"] *= np.float32(1e37)
+    assert "sparse_one_block1" not in kernels_of(Predictor(model, kernels=libraries()[0]))
+
+
+def test_listed_weights_need_less_memory():
+    rng = np.random.default_rng(0)
+    full, few = (classifier(rng, 784, 700, change=pruned(rng, share, 4)) for share in (0, 0.9))
+    programs = [Predictor(model, kernels=libraries()[0])._one.program for model in (full, few)]
+    assert bytes_of(programs[1]) < 0.4 * bytes_of(programs[0])

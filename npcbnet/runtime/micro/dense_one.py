@@ -27,7 +27,7 @@ def write(f, vectors, half):
     low, high = f.broadcast(bounds, 0), f.broadcast(bounds, 1)
     wide, number = vectors * f.lanes, HALF if half else FLOAT
     unroll = max(1, CHAINS // vectors)
-    count = _list_places(f, x, D, places)
+    count = list_places(f, x, D, places)
     rounds = count // unroll * unroll
     with f.loop(0, tiles) as t:
         wt = f.at(w, t * D * wide, number)
@@ -54,7 +54,7 @@ def write(f, vectors, half):
     return f.finish()
 
 
-def _list_places(f, x, D, places):
+def list_places(f, x, D, places):
     """Write the places of x that are not zero, in order; returns how many (a NaN is not zero)."""
     zero = f.constant(0, NUMBER)
     with f.loop(0, D, carried=[zero]) as loop:
