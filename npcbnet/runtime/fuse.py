@@ -16,6 +16,7 @@ from npcbnet.layers import (BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, D
                             Reshape, Residual, Sequential)
 
 NO_BOUNDS = (-np.inf, np.inf)
+TOO_FAR = 1e30  # from zero: sums on the way (Winograd's are larger than their results) might overflow
 POOLS = ("maxpool2d", "avgpool2d", "globalavgpool2d", "globalmaxpool2d")
 CLAMPING = ("conv", "dense", "pool", "clamp", "scale", "residual", "upsample2d")  # kinds that clamp on the way
 
@@ -46,14 +47,16 @@ class Operation:
     @property
     def sure(self):
         """Can neither it nor anything before it overflow? Then no NaN can arise in it, and none needs care."""
-        return self.reach < 1e30
+        return self.reach < TOO_FAR
+
+    @property
+    def reach_behind(self):
+        """How far from zero its results can be when they are clamped; infinite where there may be NaN."""
+        return max(abs(float(np.clip(end, *self.bounds))) for end in (-self.reach, self.reach)) if self.sure else np.inf
 
 
-def fuse(layers, shape, reach=1.0):
-    """The operations of `layers` on images of `shape`, whose values are no further from zero than `reach`.
-
-    Raises ShapeError where a layer has no parameters yet.
-    """
+def fuse(layers, shape):
+    """The operations of `layers` on images of `shape`. Raises ShapeError where a layer has no parameters yet."""
     operations = []
     for layer in _flat(layers):
         if isinstance(layer, Dropout):
@@ -73,34 +76,38 @@ def fuse(layers, shape, reach=1.0):
         except KeyError as error:
             raise ShapeError(f"this model has no parameter {error} yet: load or train it first") from None
         shape = after
-    return reaching(operations, reach)
+    return operations
+
+
+def reaching(operations, reach):
+    """The operations with their `reach`, given how far from zero their inputs can be (infinite: or NaN)."""
+    known = []
+    for operation in operations:
+        reach = _reach(operation, reach) if reach < TOO_FAR else np.inf
+        known.append(replace(operation, reach=reach))
+        reach = known[-1].reach_behind
+    return known
 
 
 def _reach(operation, before):
     """How far from zero an operation's results can be before they are clamped, given how far its inputs can be."""
+    layer = operation.layer
     if operation.kind in ("conv", "dense", "scale"):
         weight = np.abs(operation.weight, dtype=np.float64)
         sums = weight.sum(axis=0 if operation.kind == "dense" else tuple(range(1, weight.ndim)))
         return float((sums * before + np.abs(operation.bias)).max())
     if operation.kind == "residual":
-        return sum(max((step.reach for step in reaching(part, before)), default=before) for part in operation.parts)
+        parts = [reaching(part, before) for part in operation.parts]
+        if not all(step.sure for part in parts for step in part):
+            return np.inf
+        return sum(part[-1].reach_behind if part else before for part in parts)
     if operation.kind in ("sigmoid", "tanh"):
         return 1.0
     if operation.kind == "softmax":
-        return max(1.0, operation.layer.total)
+        return max(1.0, layer.total)
     if operation.kind == "localresponsenorm":
-        return before * max(1.0, operation.layer.k ** -operation.layer.beta)
-    return before * max(1.0, abs(operation.layer.slope)) if operation.kind == "leakyrelu" else before
-
-
-def reaching(operations, reach):
-    """The operations with the reach that they have behind inputs of this reach."""
-    again = []
-    for operation in operations:
-        reach = _reach(operation, reach)
-        again.append(replace(operation, reach=reach))
-        reach = min(reach, max(map(abs, operation.bounds)))
-    return again
+        return before * max(1.0, layer.k ** -layer.beta) if layer.beta >= 0 else np.inf
+    return before * max(1.0, abs(layer.slope)) if operation.kind == "leakyrelu" else before
 
 
 def bounds_of(layer):

@@ -104,7 +104,7 @@ def _llvm():
 def _source():
     """Hash of every source file of this folder: what the kernels are written by."""
     total = hashlib.sha256()
-    for path in sorted([*_HERE.glob("*.py"), *_HERE.glob("micro/*.py")]):
+    for path in sorted(_HERE.rglob("*.py")):
         total.update(path.read_bytes())
     return total.hexdigest()
 

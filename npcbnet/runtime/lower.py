@@ -1,6 +1,8 @@
 """The walk along the operations: each gets its input in the form that it wants, and frees what nobody reads any
 more."""
-from npcbnet.runtime.fuse import fuse
+from dataclasses import replace
+
+from npcbnet.runtime.fuse import fuse, reaching
 from npcbnet.runtime.steps import conv, dense, others
 from npcbnet.runtime.steps.others import elementwise
 
@@ -12,16 +14,15 @@ def lower(program, layers, x, pad_behind=0):
 
 def lower_operations(program, operations, x, pad_behind):
     """The same for operations."""
-    first = x
+    first, operations = x, reaching(operations, x.reach)
     for i, operation in enumerate(operations):
         pad = wanted_frame(program, operations[i + 1]) if i + 1 < len(operations) else pad_behind
         wanted = wanted_frame(program, operation)
         prepared = unframed(program, x) if operation.kind in FLAT else framed(program, x, wanted)
         y = STEPS[operation.kind](program, operation, prepared, pad)
-        for done in {prepared, x} - {y, first}:
-            if done.memory not in (y.memory, first.memory):
-                program.free(done)
-        x = y
+        for done in {prepared.memory, x.memory} - {y.memory, first.memory}:
+            program.free(done)
+        x = replace(y, reach=operation.reach_behind)
     return framed(program, x, pad_behind)
 
 
@@ -42,12 +43,12 @@ def first_pad(program, layers, shape):
 
 def framed(program, x, pad):
     """x in a frame of `pad` or wider: x itself if it has one, else a copy."""
-    return x if x.pad >= pad else elementwise(program, "clamp", x, pad)
+    return x if x.pad >= pad else replace(elementwise(program, "clamp", x, pad), reach=x.reach)
 
 
 def unframed(program, x):
     """x without a frame: x itself if it has none, else a copy."""
-    return x if x.pad == 0 else elementwise(program, "clamp", x, 0)
+    return x if x.pad == 0 else replace(elementwise(program, "clamp", x, 0), reach=x.reach)
 
 
 def reshape(program, operation, x, pad):
@@ -61,9 +62,8 @@ def residual(program, operation, x, pad):
     passed = lower_operations(program, shortcut, x, 0) if shortcut else x
     made = lower_operations(program, body, x, 0)
     y = elementwise(program, "add", passed, pad, operation.bounds, second=made)
-    for done in (passed, made):
-        if done.memory != x.memory:
-            program.free(done)
+    for done in {passed.memory, made.memory} - {x.memory}:
+        program.free(done)
     return y
 
 

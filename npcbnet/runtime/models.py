@@ -1,13 +1,16 @@
 """Whole networks as programs: a classifier, a BranchyNet with its exit, a converter, a CBNet."""
 import math
+from dataclasses import replace
+
+import numpy as np
 
 from npcbnet.layers import Clip, Softmax
 from npcbnet.nets import BranchyNet, CBNet, Classifier
 from npcbnet.nets.converter import Converter
 from npcbnet.runtime import context
-from npcbnet.runtime.fuse import NO_BOUNDS, Operation, fuse
+from npcbnet.runtime.fuse import NO_BOUNDS, TOO_FAR, Operation, fuse
 from npcbnet.runtime.lower import first_pad, framed, lower, unframed
-from npcbnet.runtime.plan import CONTEXT, Map, Program
+from npcbnet.runtime.plan import CONTEXT, Program
 from npcbnet.runtime.steps.others import elementwise, read_images, softmax
 
 GROUP_BYTES = 4 * 2 ** 20  # of a group's largest map: MobileNetV2's 9 MB are slower in groups, AlexNet's 1 MB faster
@@ -60,13 +63,17 @@ def picture(program, converter, x, pad):
         place = next(i for i, layer in enumerate(layers) if isinstance(layer, Softmax))
         z = lower(program, layers[:place], x)
         operation = Operation("softmax", layers[place], z.shape, z.shape)
-        y = softmax(program, operation, z, 0, picture=True).reshaped(converter.input_shape)
+        y, reach = softmax(program, operation, z, 0, picture=True).reshaped(converter.input_shape), z.reach
     elif bright:
-        y = divided_by_brightest(program, unframed(program, lower(program, layers, x)), pad)
+        raw = unframed(program, lower(program, layers, x))
+        y, reach = divided_by_brightest(program, raw, pad), raw.reach
     elif form.residual:
-        y = elementwise(program, "add", x, pad, (0, 1), second=lower(program, layers, x))
+        change = lower(program, layers, x)
+        y, reach = elementwise(program, "add", x, pad, (0, 1), second=change), change.reach
     else:
         y = lower(program, [*layers, Clip()], x, pad)
+        reach = y.reach
+    y = replace(y, reach=1.0 if reach < TOO_FAR else np.inf)
     program.step("write_picture", CONTEXT, y.corner(), y.row, y.channel, *y.sides, group=program.group)
     return framed(program, y, pad)
 
@@ -93,7 +100,7 @@ def branchynet(program, model):
         return
     length, C = shared.size // program.group, shared.sides[0]
     head = program.map(shared.shape, shared.pad, more=C + 2)  # the waiting images: two maps, one behind the other
-    waiting = Map(head.memory, shared.shape, shared.pad, shared.group)
+    waiting = replace(shared, memory=head.memory)
     program.drain = len(program.rows)
     program.step("gather", CONTEXT, shared.memory, waiting.memory, length, 0, group=program.group)
     answer(program, lower(program, model.trunk, waiting), exit=2, ids=context.WAITING_IDS, then=1)

@@ -12,7 +12,7 @@ pixels long.
 A `Program` is a table of int64: one row a step. Addresses are filled in when it is `placed`: every thread has its own
 maps, all share the weights.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,12 +40,13 @@ CONTEXT = object()  # stands for the context's address in a program that is not 
 
 @dataclass(frozen=True)
 class Map:
-    """Where a map lies: start of its memory, shape, frame, images side by side."""
+    """Where a map lies: start of its memory, shape, frame, images side by side; how far from zero its values can be."""
 
     memory: Address
     shape: tuple
     pad: int
     group: int
+    reach: float = 1.0
 
     @property
     def sides(self):
@@ -76,7 +77,7 @@ class Map:
         """The same memory as another shape of as many values. Only for maps without a frame."""
         if self.pad:
             raise ValueError(f"a map in a frame of {self.pad} cannot be reshaped")
-        return Map(self.memory, tuple(shape), 0, self.group)
+        return replace(self, shape=tuple(shape))
 
 
 class Program:
@@ -103,11 +104,11 @@ class Program:
         self._made[made.memory] = form
         return made
 
-    def free(self, x):
-        """The map is read no more: another of the same form may take its place."""
-        form = self._made.pop(x.memory, None)
+    def free(self, memory):
+        """The map at this Address is read no more: another of the same form may take its place."""
+        form = self._made.pop(memory, None)
         if form is not None:
-            self._free.setdefault(form, []).append(x.memory)
+            self._free.setdefault(form, []).append(memory)
 
     def scratch(self, *sizes):
         """Memory for one step: an Address for each number of floats. Another step may write there."""
