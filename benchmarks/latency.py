@@ -3,7 +3,7 @@
     python -m benchmarks.latency mnist fmnist --json benchmarks/results/latency.json
 
 One thread. Per image the median of the rounds, then the mean over the images, so that each exit counts as often as it
-is taken. These are the readable loops of `kernels/`, called layer by layer from Python.
+is taken. What is measured is the engine (runtime.compile), Python call and all.
 """
 import argparse
 

@@ -12,6 +12,7 @@ npcbnet (of the means where there are some, else of the medians), `ratio_all` co
 all graphs are built for exactly the batch, and the images for LiteRT are brought into its layout beforehand.
 """
 import argparse
+import os
 import sys
 from contextlib import ExitStack
 
@@ -26,6 +27,7 @@ from benchmarks.peer_runtimes.worker import Worker
 from npcbnet.cli import run_command
 
 OPTIONAL = {"layers"}  # runs only when it is asked for
+BUSY = 0.5  # load average above which other processes show in the times
 
 
 def chosen_runtimes(asked):
@@ -69,6 +71,23 @@ def rows_of(name, threads, pairs, runtimes, options):
             raise PeerError(f"{name}: {error}") from None
 
 
+def measured(runtimes, options):
+    """All rows, and what failed: a line for each model that a runtime could not run or answered differently."""
+    rows, failed = [], []
+    for (threads, name), pairs in planned(options).items():
+        if not pairs:
+            print(f"{name} is left out: there are no images for it", file=sys.stderr)
+            continue
+        try:
+            for row in rows_of(name, threads, pairs, runtimes, options):
+                rows.append(row)
+                print(in_words(row), file=sys.stderr)
+        except PeerError as error:  # the other models are still worth measuring
+            failed.append(str(error))
+            print(f"failed: {error}", file=sys.stderr)
+    return rows, failed
+
+
 def whole_number(text):
     """An option's value, at least 1."""
     number = int(text)
@@ -104,21 +123,14 @@ def main(words=None):
         raise PeerError("--training compares with PyTorch, which is not there: pip install -e \".[peers]\"")
     for name, lacks in missing.items():
         print(f"{name} is left out: {', '.join(lacks)} is not there", file=sys.stderr)
-    rows, failed = [], []
-    for (threads, name), pairs in planned(options).items():
-        if not pairs:
-            print(f"{name} is left out: there are no images for it", file=sys.stderr)
-            continue
-        try:
-            for row in rows_of(name, threads, pairs, runtimes, options):
-                rows.append(row)
-                print(in_words(row), file=sys.stderr)
-        except PeerError as error:  # the other models are still worth measuring
-            failed.append(str(error))
-            print(f"failed: {error}", file=sys.stderr)
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None  # not on Windows
+    if load and load > BUSY:
+        print(f"this machine is busy (load {load}): quote a run on a quiet one, above all for several threads",
+              file=sys.stderr)
+    rows, failed = measured(runtimes, options)
     versions = {package: version for name in runtimes for package, version in RUNTIMES[name].versions().items()}
-    result = {**results.stamp("peers"), "seed": options.seed, "rounds": options.rounds, "peers": versions,
-              "missing": missing, "failed": failed, "rows": rows}
+    result = {**results.stamp("peers"), "load_before": load, "seed": options.seed, "rounds": options.rounds,
+              "peers": versions, "missing": missing, "failed": failed, "rows": rows}
     if options.training:
         result["training"] = training_speed.measure(sys.executable, training_speed.ROUNDS)
     text = markdown(result)

@@ -51,7 +51,8 @@ class Predictor:
             pixels = np.zeros((C, H, W), dtype)
             for shape in [(1, C, H, W)] + ([(H, W), (1, H, W)] if C == 1 else [(C, H, W)]):
                 self._views[shape, pixels.dtype.num] = pixels.reshape(shape), pixels.ctypes.data, dtype == np.float32
-        self._reads = None  # of which pixels the context knows the address
+        self._picture = np.zeros((1, C, H, W), np.float32)
+        self._reads, self._draws = None, False  # address of the pixels that the context knows; does it want a picture?
         self._address_one({context.P: self._p, context.LABEL: self._label, context.EXIT: numbers,
                            context.ENTROPY: self._entropies[:1], context.EARLY: self._entropies[1:],
                            context.PICTURE: None})
@@ -66,16 +67,16 @@ class Predictor:
 
     def predict(self, images):
         """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError, UsageError."""
+        check_classifies(self.model)
         if self._answer_one(images):
             return self._label.copy()
-        check_classifies(self.model)
         return self._answer(images)[0]
 
     def predict_proba(self, images):
         """Probabilities (N, O) float32, rows sum to 1. Raises ShapeError."""
+        check_classifies(self.model)
         if self._answer_one(images):
             return self._p.copy()
-        check_classifies(self.model)
         return self._answer(images)[1]
 
     def explain(self, images):
@@ -87,6 +88,8 @@ class Predictor:
     def convert(self, images):
         """The images as the classifier sees them, (N, C, H, W) float32 in 0..1. Raises ShapeError."""
         check_converts(self.model)
+        if self._answer_one(images, True):
+            return self._picture.copy()
         return self._answer(images, True)[4]
 
     def warmup(self):
@@ -95,9 +98,9 @@ class Predictor:
             self._answer(np.zeros((count, *self.input_shape), np.uint8))
         return self
 
-    def _answer_one(self, images):
+    def _answer_one(self, images, picture=False):
         """Answer a single image into the arrays of _prepare_one; False where it is not the plain case."""
-        if type(images) is not np.ndarray or not self._classes:
+        if type(images) is not np.ndarray:
             return False
         found = self._views.get((images.shape, images.dtype.num))
         if found is None:
@@ -107,6 +110,9 @@ class Predictor:
         if self._reads != address:
             self._one.context[context.IMAGES], self._one.context[context.IS_FLOAT] = address, is_float
             self._reads = address
+        if self._draws != picture:
+            self._one.context[context.PICTURE] = self._picture.ctypes.data if picture else 0
+            self._draws = picture
         if self._run_alone(self._one.start):
             as_images(images, self.input_shape)  # says what is wrong with it
         return True

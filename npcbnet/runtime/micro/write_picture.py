@@ -4,6 +4,7 @@ row: context, x, its row and channel stride, C, H, W. fixed: group.
 """
 from npcbnet.runtime import context
 from npcbnet.runtime.assembler import FLOAT, NUMBER
+from npcbnet.runtime.micro import vectors
 
 
 def write(f, group):
@@ -18,6 +19,9 @@ def write(f, group):
             with f.loop(0, C) as c:
                 with f.loop(0, H) as h:
                     to, here = f.at(pictures, ((image * C + c) * H + h) * W), f.at(x, c * x_channel + h * x_row + lane)
-                    with f.loop(0, W) as w:
-                        f.store(f.load(here, w * group, FLOAT), to, w)
+                    if group == 1:
+                        vectors.sweep(f, W, lambda w, type: f.store(f.load(here, w, type), to, w))
+                    else:
+                        with f.loop(0, W) as w:
+                            f.store(f.load(here, w * group, FLOAT), to, w)
     return f.finish()
