@@ -3,9 +3,9 @@
     python -m benchmarks.startup --json benchmarks/results/startup.json
 
 A process imports its runtime, loads the model's file, makes it ready and answers one image; the clock runs from the
-start of the process until its answer is read. All take turns. Files and bytecode are in the system's cache, as they are
-from the second start on. npcbnet runs with its machine code on disk ("warm") and with none ("cold": the first start after
-an installation). Runtimes that are not installed are named as missing. Everything runs on one thread.
+start of the process until its answer is read. All take turns. Files and bytecode are in the system's cache, as they
+are from the second start on. npcbnet runs with its machine code on disk ("warm") and with none ("cold": the first start
+after an installation). Runtimes that are not installed are named as missing. Everything runs on one thread.
 """
 import argparse
 import os
@@ -103,23 +103,24 @@ def measure(models, runtimes, rounds, folder):
         said = {runtime: answer for (of, runtime, _), answer in answers.items() if of == model}
         if len(set(said.values())) > 1:
             raise SystemExit(f"{model}: the answers differ: {said}")
-    rows = [{"model": model, "runtime": runtime, "cache": cache, "median_ms": float(np.median(ms)),
-             "least_ms": min(ms), "p95_ms": float(np.percentile(ms, 95))} for (model, runtime, cache), ms in times.items()]
+    rows = [{"model": model, "runtime": runtime, "cache": cache, "median_ms": float(np.median(ms)), "least_ms": min(ms),
+             "p95_ms": float(np.percentile(ms, 95))} for (model, runtime, cache), ms in times.items()]
     return ([row for row in rows if row["model"] != "import"],
             {row["runtime"]: row["median_ms"] for row in rows if row["model"] == "import"})
 
 
 def markdown(result):
     """The rows as a Markdown table."""
-    lines = ["| model | runtime | machine code | ms to the first prediction | least | p95 |", "|---|---|---|---|---|---|"]
+    lines = ["| model | runtime | machine code | ms to the first prediction | least | p95 |",
+             "|---|---|---|---|---|---|"]
     for row in result["rows"]:
         cache = {"cold": "none yet", "warm": "on disk"}[row["cache"]] if row["runtime"] in ("npcbnet", "layers") else ""
         lines.append(f"| {row['model']} | {NAMES[row['runtime']]} | {cache} | {row['median_ms']:.0f} | "
                      f"{row['least_ms']:.0f} | {row['p95_ms']:.0f} |")
     took = result["import_ms"]
     return "\n".join([*lines, "", f"Of that, the interpreter alone takes {took['python']:.0f} ms, with `import numpy` "
-                      f"{took['numpy']:.0f} ms; `import npcbnet` adds {took['npcbnet'] - took['numpy']:.1f} ms. Medians of "
-                      f"{result['rounds']} rounds.", "", results.made_by(result), ""])
+                      f"{took['numpy']:.0f} ms; `import npcbnet` adds {took['npcbnet'] - took['numpy']:.1f} ms. Medians "
+                      f"of {result['rounds']} rounds.", "", results.made_by(result), ""])
 
 
 def main():
