@@ -1,4 +1,4 @@
-"""What the tests of the engine share: which machines have one, random networks, models of every form, the comparison."""
+"""What the tests of the engine share: which machines have one, random networks, models of all forms, comparison."""
 import dataclasses
 from functools import cache
 

@@ -25,7 +25,8 @@ def deep_net(rng, clamp=ReLU):
 def plain_net(rng, *layers):
     """These layers, Flatten and a dense layer, with random weights."""
     net = [*layers, Flatten()]
-    return Classifier(filled(Sequential([*net, Dense(Sequential(net).output_shape(SHAPE)[0], 5)]), rng), SHAPE, names(5))
+    end = Dense(Sequential(net).output_shape(SHAPE)[0], 5)
+    return Classifier(filled(Sequential([*net, end]), rng), SHAPE, names(5))
 
 
 def assert_agree(predictor, model, images):
@@ -124,7 +125,7 @@ def test_nothing_leaves_early_on_nan(threads):
     images = some_images(rng, SHAPE, max(COUNTS))
     assert (net.explain(images).exit == 2).all()
     assert_agree(runtime.compile(net, threads), net, images)
-    both = BranchyNet(net.stem, net.branch, net.branch, float("inf"), SHAPE, names(5))  # and the last answer is NaN, too
+    both = BranchyNet(net.stem, net.branch, net.branch, float("inf"), SHAPE, names(5))  # the last answer is NaN, too
     assert np.isnan(both.explain(images).confidence).all()
     assert_agree(runtime.compile(both, threads), both, images)
 

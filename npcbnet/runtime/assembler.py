@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from npcbnet.runtime.value import TRUTH, Value
 
-NUMBER, POINTER, BYTE, FLOAT = "i64", "ptr", "i8", "float"
+NUMBER, POINTER, BYTE, FLOAT, HALF = "i64", "ptr", "i8", "float", "half"
 
 
 class Function:
@@ -125,13 +125,18 @@ class Function:
         element = value.type.split(" x ")[1][:-1] if value.type.startswith("<") else value.type
         self.emit(f"store {value.type} {value.name}, ptr {self.at(pointer, index, element).name}, align {align}")
 
-    def spread(self, value):
-        """A single float or i32 in every lane."""
-        if self.lanes == 1:
+    def load_widened(self, pointer, index):
+        """A vector of floats from pointer + index float16 numbers."""
+        return self.cast("fpext", self.load(pointer, index, self.vector.replace(FLOAT, HALF), align=2), self.vector)
+
+    def spread(self, value, lanes=None):
+        """A single float or i32 in every lane, or in `lanes` of them."""
+        lanes = lanes or self.lanes
+        if lanes == 1:
             return value
-        type = f"<{self.lanes} x {value.type}>"
+        type = f"<{lanes} x {value.type}>"
         one = self.emit(f"insertelement {type} poison, {value.type} {value.name}, i64 0", type)
-        return self.emit(f"shufflevector {type} {one.name}, {type} poison, <{self.lanes} x i32> zeroinitializer", type)
+        return self.emit(f"shufflevector {type} {one.name}, {type} poison, <{lanes} x i32> zeroinitializer", type)
 
     def spread_truth(self, truth):
         """A truth in every lane."""

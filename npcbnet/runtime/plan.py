@@ -122,11 +122,11 @@ class Program:
         self.floats[zone] += -(-(int(floats) + SLACK) // 16) * 16
         return start
 
-    def weight(self, array):
-        """The address of an array that all threads share; float32, on a cache line."""
+    def weight(self, array, dtype=np.float32):
+        """The address of an array that all threads share; of `dtype`, on a cache line."""
         with np.errstate(over="ignore"):
-            array = np.asarray(array, np.float32)
-        kept = aligned_empty((max(array.size, 16384) + SLACK,), np.float32)
+            array = np.asarray(array, dtype)
+        kept = aligned_empty((max(array.size, 65536 // array.itemsize) + SLACK,), dtype)
         kept[:array.size] = array.ravel()
         kept[array.size:] = 0
         self.weights.append(kept)

@@ -17,6 +17,11 @@ class Target:
     registers: int
     family: str
 
+    @property
+    def halves(self):
+        """Does it widen float16 to float32 in hardware?"""
+        return self.family == "arm" or not {"+f16c", "+avx512f"}.isdisjoint(self.features.split(","))
+
 
 CORTEX_A72 = Target("aarch64-unknown-linux-gnu", "cortex-a72", "", 4, 32, "arm")  # the Raspberry Pi 4's
 

@@ -12,8 +12,8 @@ that its inputs stay near.
 
 row: x (corner of the frame), w, b, y, bounds, C and channel tiles of one group of channels, groups of channels,
 x's row and channel stride, y's row and channel stride, P, Q (of the convolution), rows and columns of y.
-fixed: kernel, stride, outs, pool. Weights are packed (groups, tile, C, K, K, outs), biases (groups, tile,
-outs).
+fixed: kernel, stride, outs, pool. Weights are packed (groups, tile, C, K, K, outs), biases (groups,
+tile, outs).
 """
 from npcbnet.runtime.micro.vectors import clamp
 

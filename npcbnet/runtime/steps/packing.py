@@ -33,3 +33,27 @@ def even(outputs, most, divides=False):
     if divides:
         return next(size for size in range(min(most, outputs), 0, -1) if outputs % size == 0)
     return -(-outputs // -(-outputs // most))
+
+
+def blocks(weight, block):
+    """(D, O) -> (D, O / block rounded up, block), missing outputs filled with zeros."""
+    D, O = weight.shape
+    full = np.zeros((D, -(-O // block) * block), weight.dtype)
+    full[:, :O] = weight
+    return full.reshape(D, -1, block)
+
+
+def listed(parts, unroll=1):
+    """What is not all zero in (rows, columns, block): its values, its columns, and rows + 1 numbers: each row's end.
+
+    unroll: rows are filled up to a multiple of that with zeros, for columns behind the last.
+    """
+    rows, columns, block = parts.shape
+    values, places, ends = [], [], [0]
+    for row in parts:
+        mine = np.flatnonzero(row.any(axis=1))
+        extra = -len(mine) % unroll
+        values += [row[mine], np.zeros((extra, block), parts.dtype)]
+        places += [mine, columns + np.arange(extra)]
+        ends.append(ends[-1] + len(mine) + extra)
+    return np.concatenate(values), np.concatenate(places), np.array(ends, np.int64)
