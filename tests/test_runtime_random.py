@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Flatten, MaxPool2d, ReLU, ReLU6, Reshape, Residual,
-                            Sequential, Sigmoid, Tanh)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Flatten, MaxPool2d, ReLU, ReLU6, Reshape,
+                            Residual, Sequential, Sigmoid, Tanh)
 from npcbnet.nets import BranchyNet, Classifier
 from npcbnet.nets.alexnet import alexnet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
