@@ -122,7 +122,8 @@ def number(value, form):
 def markdown(result):
     """Both tables."""
     lines = [f"**{result['label']}** (Cortex-A72 at {CLOCK_HZ / 1e9} GHz; loops of products alone)", "",
-             "| model | form | vector multiply-adds an image | cycles | µs | not counted |", "|---|---|---|---|---|---|"]
+             "| model | form | vector multiply-adds an image | cycles | µs | not counted |",
+             "|---|---|---|---|---|---|"]
     for row in result["models"]:
         lines.append(f"| {row['model']} | {row['form']} | {row['vector_multiply_adds']:,.0f} | "
                      f"{number(row['cycles'], ',.0f')} | {number(row['us'], ',.0f')} | "

@@ -119,8 +119,8 @@ def markdown(result):
                      f"{row['least_ms']:.0f} | {row['p95_ms']:.0f} |")
     took = result["import_ms"]
     return "\n".join([*lines, "", f"Of that, the interpreter alone takes {took['python']:.0f} ms, with `import numpy` "
-                      f"{took['numpy']:.0f} ms; `import npcbnet` adds {took['npcbnet'] - took['numpy']:.1f} ms. Medians "
-                      f"of {result['rounds']} rounds.", "", results.made_by(result), ""])
+                      f"{took['numpy']:.0f} ms; `import npcbnet` adds {took['npcbnet'] - took['numpy']:.1f} ms. "
+                      f"Medians of {result['rounds']} rounds.", "", results.made_by(result), ""])
 
 
 def main():
