@@ -211,6 +211,25 @@ def test_the_predictor_is_of_the_model_as_it_was(rng):
             np.testing.assert_array_equal(predictor.explain(images[:count]).exit, exits[:count])
 
 
+@needs_engine
+@pytest.mark.xfail(strict=True, reason="the group is kept without its places (bug 21)")
+def test_too_little_memory_once_is_no_trouble_later(rng, monkeypatch):
+    from npcbnet.runtime.plan import Program
+    images, model = some_images(rng, SHAPE, 40), models()[0]
+    predictor = runtime.compile(model, threads=2)
+
+    def no_memory(program):
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(Program, "place", no_memory)
+        with pytest.raises(ShapeError, match="too little memory"):
+            predictor.predict(images)
+    for count in (1, 40):
+        some = images[:count]
+        np.testing.assert_allclose(predictor.predict_proba(some), model.predict_proba(some), rtol=0, atol=1e-5)
+
+
 def test_a_model_without_parameters_says_so():
     model = models()[0]
     with pytest.raises(ShapeError, match="no parameter"):
