@@ -1,4 +1,6 @@
 """What an engine takes and gives: the arrays that the layers take, their errors, NaN, denormals, fresh answers."""
+import sys
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from npcbnet import runtime
 from npcbnet.errors import NpcbnetError, ShapeError
 from npcbnet.nets import CBNet, Classifier, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight
 from tests.runtime_models import names, needs_engine, some_images
+from tests.test_start import run
 
 SHAPE, COLOUR = (1, 28, 28), (3, 9, 8)
 FORM = ConverterConfig((24, 8), ("relu", "linear"), halve_output=True)
@@ -168,6 +171,38 @@ def test_float_images_are_never_written_to(rng):
         for model in models():
             runtime.compile(model).explain(images)
         assert images.tobytes() == kept.tobytes()
+
+
+AT_THE_EDGE = """
+import ctypes, mmap, numpy as np
+from npcbnet import runtime
+from tests.runtime_models import random_classifier, some_images
+memory = mmap.mmap(-1, 64 * mmap.PAGESIZE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+protect = ctypes.CDLL(None).mprotect
+for page in (0, 63):
+    assert protect(ctypes.c_void_p(start + page * mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+inside = np.frombuffer(memory, np.uint8)[mmap.PAGESIZE:-mmap.PAGESIZE]
+for seed in range(12):
+    model = random_classifier(seed, 1)
+    predictor = runtime.compile(model)
+    for dtype in (np.uint8, np.float32):
+        for count in (1, 2, 7, 8, 17):
+            images = (some_images(np.random.default_rng(seed), model.input_shape, count) // 255).astype(dtype)
+            if images.nbytes > inside.size:
+                continue
+            for where in (slice(inside.size - images.nbytes, None), slice(images.nbytes)):
+                here = inside[where].view(dtype).reshape(images.shape)
+                here[...] = images
+                assert np.array_equal(predictor.predict_proba(here), predictor.predict_proba(images))
+print("unharmed")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux to protect pages of memory")
+def test_nothing_beside_the_images_is_read():
+    """Before and behind them lie pages that must not be touched."""
+    assert run(AT_THE_EDGE).stdout.split() == ["unharmed"]
 
 
 @pytest.mark.parametrize("count", [1, 20])
