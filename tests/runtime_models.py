@@ -155,6 +155,20 @@ def to_logits(rng, shape, classes):
     return [Flatten(), Dense(int(np.prod(shape)), classes), *([Clip(-2, 2)] if rng.random() < 0.2 else [])]
 
 
+def perhaps_lighter(net, rng):
+    """The net; in some of its dense layers most weights become zero, at random or four by four, or float16 numbers."""
+    for name, array in net.params.items():
+        if array.ndim == 2:
+            kind = rng.choice(["as it is", "sparse", "blocks", "half"], p=[0.55, 0.15, 0.15, 0.15])
+            if kind in ("sparse", "blocks"):
+                wide = 4 if kind == "blocks" else 1
+                kept = rng.random((array.shape[0], -(-array.shape[1] // wide))) < 0.05
+                array *= np.repeat(kept, wide, axis=1)[:, :array.shape[1]]
+            if kind == "half":
+                array[...] = array.astype(np.float16)
+    return net
+
+
 def random_images_shape(rng):
     """One or three channels, 5 to 40 pixels each way."""
     return int(rng.choice([1, 3])), int(rng.integers(5, 41)), int(rng.integers(5, 41))
@@ -165,7 +179,8 @@ def random_classifier(seed, length):
     rng = np.random.default_rng(seed)
     shape, classes = random_images_shape(rng), int(rng.integers(2, 13))
     layers, behind = random_layers(rng, shape, length)
-    return Classifier(filled(Sequential(layers + to_logits(rng, behind, classes)), rng), shape, names(classes))
+    net = filled(Sequential(layers + to_logits(rng, behind, classes)), rng)
+    return Classifier(perhaps_lighter(net, rng), shape, names(classes))
 
 
 def random_branchynet(seed, lengths):
@@ -177,7 +192,8 @@ def random_branchynet(seed, lengths):
     for length in lengths[1:]:
         layers, behind = random_layers(rng, shared, length)
         parts.append(Sequential(layers + to_logits(rng, behind, classes)))
-    return BranchyNet(*(filled(part, rng) for part in parts), 0.0, shape, names(classes))
+    parts = [perhaps_lighter(filled(part, rng), rng) for part in parts]
+    return BranchyNet(*parts, 0.0, shape, names(classes))
 
 
 def assert_same_logits(p, q, tolerance=1e-5):

@@ -1,4 +1,6 @@
 """What an engine takes and gives: the arrays that the layers take, their errors, NaN, denormals, fresh answers."""
+import sys
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from npcbnet import runtime
 from npcbnet.errors import NpcbnetError, ShapeError
 from npcbnet.nets import CBNet, Classifier, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight
 from tests.runtime_models import names, needs_engine, some_images
+from tests.test_start import run
 
 SHAPE, COLOUR = (1, 28, 28), (3, 9, 8)
 FORM = ConverterConfig((24, 8), ("relu", "linear"), halve_output=True)
@@ -170,6 +173,38 @@ def test_float_images_are_never_written_to(rng):
         assert images.tobytes() == kept.tobytes()
 
 
+AT_THE_EDGE = """
+import ctypes, mmap, numpy as np
+from npcbnet import runtime
+from tests.runtime_models import random_classifier, some_images
+memory = mmap.mmap(-1, 64 * mmap.PAGESIZE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+protect = ctypes.CDLL(None).mprotect
+for page in (0, 63):
+    assert protect(ctypes.c_void_p(start + page * mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+inside = np.frombuffer(memory, np.uint8)[mmap.PAGESIZE:-mmap.PAGESIZE]
+for seed in range(12):
+    model = random_classifier(seed, 1)
+    predictor = runtime.compile(model)
+    for dtype in (np.uint8, np.float32):
+        for count in (1, 2, 7, 8, 17):
+            images = (some_images(np.random.default_rng(seed), model.input_shape, count) // 255).astype(dtype)
+            if images.nbytes > inside.size:
+                continue
+            for where in (slice(inside.size - images.nbytes, None), slice(images.nbytes)):
+                here = inside[where].view(dtype).reshape(images.shape)
+                here[...] = images
+                assert np.array_equal(predictor.predict_proba(here), predictor.predict_proba(images))
+print("unharmed")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux to protect pages of memory")
+def test_nothing_beside_the_images_is_read():
+    """Before and behind them lie pages that must not be touched."""
+    assert run(AT_THE_EDGE).stdout.split() == ["unharmed"]
+
+
 @pytest.mark.parametrize("count", [1, 20])
 def test_denormal_pixels_are_as_good_as_zero(count, rng):
     images = (some_images(rng, SHAPE, count) * np.float32(1e-40)).astype(np.float32)
@@ -209,6 +244,25 @@ def test_the_predictor_is_of_the_model_as_it_was(rng):
         for count in (1, 40):
             np.testing.assert_allclose(predictor.predict_proba(images[:count]), right[:count], rtol=0, atol=1e-5)
             np.testing.assert_array_equal(predictor.explain(images[:count]).exit, exits[:count])
+
+
+@needs_engine
+@pytest.mark.xfail(strict=True, reason="the group is kept without its places (bug 21)")
+def test_too_little_memory_once_is_no_trouble_later(rng, monkeypatch):
+    from npcbnet.runtime.plan import Program
+    images, model = some_images(rng, SHAPE, 40), models()[0]
+    predictor = runtime.compile(model, threads=2)
+
+    def no_memory(program):
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(Program, "place", no_memory)
+        with pytest.raises(ShapeError, match="too little memory"):
+            predictor.predict(images)
+    for count in (1, 40):
+        some = images[:count]
+        np.testing.assert_allclose(predictor.predict_proba(some), model.predict_proba(some), rtol=0, atol=1e-5)
 
 
 def test_a_model_without_parameters_says_so():
