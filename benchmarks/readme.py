@@ -64,7 +64,8 @@ def training_speed(result, path):
 def realism(result, path):
     """One sentence."""
     right = result["accuracy"]["digits-lightweight"]
-    return (f"The lightweight DNN trained on the drawn `digits` alone reads {right:.2%} the real MNIST test images.\n\n" + results.made_by(result))
+    return (f"The lightweight DNN trained on the drawn `digits` alone reads {right:.2%} of the real "
+            "MNIST test images.\n\n" + results.made_by(result))
 
 
 MAKERS = {"accuracy.json": accuracy, "latency.json": latency, "peers.json": peers,

@@ -1,4 +1,4 @@
-"""What the tests of the engine share: which machines have one, random networks, models of every form, the comparison."""
+"""What the tests of the engine share: which machines have one, random networks, models of all forms, comparison."""
 import dataclasses
 from functools import cache
 
@@ -177,7 +177,7 @@ def random_branchynet(seed, lengths):
     for length in lengths[1:]:
         layers, behind = random_layers(rng, shared, length)
         parts.append(Sequential(layers + to_logits(rng, behind, classes)))
-    return BranchyNet(*(filled(part, rng, 1.5) for part in parts), 0.0, shape, names(classes))
+    return BranchyNet(*(filled(part, rng) for part in parts), 0.0, shape, names(classes))
 
 
 def assert_same_logits(p, q, tolerance=1e-5):

@@ -29,9 +29,10 @@ FLOW = ["errors",
         "manifest",
         "modelfile onnx_io",
         "runtime",
-        "cost energy evaluate",
+        "cost energy evaluate roofline",
+        "measure",
         "drawing machine",
-        "pictures report",
+        "pictures report bench_report",
         "run", "pipeline",
         "train predict bench export"]
 

@@ -32,7 +32,8 @@ class Listing:
 def a_larger_net():
     """What the pretrained models have not: strides, groups, batch normalisation that stands alone, a residual."""
     body = Sequential([Conv2d(8, 16, 1), BatchNorm2d(16), ReLU6(), Conv2d(16, 8, 3, pad=1, groups=8)])
-    net = Sequential([BatchNorm2d(1), Conv2d(1, 8, 7, 2, 3), LocalResponseNorm(5, 1e-4, 0.75, 2.0, "sum"), Residual(body),
+    net = Sequential([BatchNorm2d(1), Conv2d(1, 8, 7, 2, 3), LocalResponseNorm(5, 1e-4, 0.75, 2.0, "sum"),
+                      Residual(body),
                       ConvTranspose2d(8, 3, 3, 2, 1, 1), MaxPool2d(3, 2), Flatten(), Dense(588, 40), Tanh(), Softmax(),
                       Dense(40, 10)])
     return Classifier(filled(net, np.random.default_rng(0)), (1, 28, 28), names(10))
@@ -106,7 +107,7 @@ def test_the_main_loops_are_vector_multiply_adds():
 
 
 def test_the_sums_of_the_main_loops_stay_in_registers():
-    """What does not fit is stored to the stack and loaded again in every turn: slow, and easy to cause by a wide tile."""
+    """What does not fit is stored to the stack and loaded again in every turn: slow, and a wide tile's usual fault."""
     for name, fixed in kernels_on_a_pi():
         if name in HOT and dict(fixed).get("lanes") != 1:
             loop = main_loop(assembly(name, fixed))

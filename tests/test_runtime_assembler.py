@@ -69,7 +69,8 @@ def test_floats(lanes):
     rng = np.random.default_rng(0)
     a, b = rng.normal(0, 3, (2, 32)).astype(np.float32)
     cases = [(lambda f, x, y: x + y, a + b), (lambda f, x, y: x * y, a * b), (lambda f, x, y: x - y, a - b),
-             (lambda f, x, y: x / y, a / b), (lambda f, x, y: 1.0 - x, 1 - a), (lambda f, x, y: x * 0.1, a * np.float32(.1)),
+             (lambda f, x, y: x / y, a / b), (lambda f, x, y: 1.0 - x, 1 - a),
+             (lambda f, x, y: x * 0.1, a * np.float32(.1)),
              (lambda f, x, y: x + 0.5, a + np.float32(0.5)), (lambda f, x, y: 2.5 * x, a * np.float32(2.5)),
              (lambda f, x, y: f.greater(x, y), np.maximum(a, b)), (lambda f, x, y: f.smaller(x, y), np.minimum(a, b)),
              (lambda f, x, y: f.select(x < y, x, y), np.minimum(a, b)),
@@ -257,7 +258,8 @@ def test_log_over_its_whole_range(lanes):
     from npcbnet.runtime.micro import vectors
     rng = np.random.default_rng(4)
     x = np.concatenate([np.linspace(1, 40, 20000), np.geomspace(1, 3e38, 20000), rng.random(20000) + 0.5,
-                        np.geomspace(1.2e-38, 1, 4000), [1, np.nextafter(np.float32(1), 2), 1.5, 2 ** 0.5, 2, 10, 1000]])
+                        np.geomspace(1.2e-38, 1, 4000),
+                        [1, np.nextafter(np.float32(1), 2), 1.5, 2 ** 0.5, 2, 10, 1000]])
     x = np.resize(x.astype(np.float32), -(-len(x) // 16) * 16)
     y, right = apply(vectors.log, x, lanes=lanes), np.log(x.astype(np.float64))
     assert (np.abs(y - right) / np.maximum(1, np.abs(right))).max() < 1e-7

@@ -92,7 +92,6 @@ def file_name():
     return Library(host())._hash("stop")
 
 
-@pytest.mark.xfail(strict=True, reason="steps/ is not hashed (bug 16)")
 def test_an_edit_of_any_source_file_changes_the_name(source):
     files = sorted(source.rglob("*.py"))
     assert len(files) > 20

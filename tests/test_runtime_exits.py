@@ -11,7 +11,7 @@ from tests.runtime_models import kernels, names, needs_engine, random_branchynet
 pytestmark = needs_engine
 
 SHAPE, COUNT = (1, 12, 12), 150
-TOLERANCE = 1e-5  # of probabilities and entropies, between one image and groups
+TOLERANCE, OF_ENTROPY = 1e-5, 5e-5  # between one image and groups, engine and layers
 
 
 def small_net(threshold=0.0):
@@ -49,7 +49,7 @@ def assert_company_does_not_matter(predictor, images, alone, batches):
         seen = predictor.explain(images[some])
         np.testing.assert_array_equal(seen.exit, exits[some])
         np.testing.assert_array_equal(seen.label, label[some])
-        np.testing.assert_allclose(seen.entropy, entropy[some], rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(seen.entropy, entropy[some], rtol=0, atol=OF_ENTROPY)
         np.testing.assert_allclose(predictor.predict_proba(images[some]), p[some], rtol=0, atol=TOLERANCE)
 
 
@@ -83,7 +83,7 @@ def test_the_exits_are_those_of_the_layers(images, early):
         seen = predictor.explain(images)
         np.testing.assert_array_equal(seen.label, right.label)
         np.testing.assert_allclose(seen.confidence, right.confidence, rtol=0, atol=TOLERANCE)
-        np.testing.assert_allclose(seen.entropy, right.entropy, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(seen.entropy, right.entropy, rtol=0, atol=OF_ENTROPY)
         np.testing.assert_allclose(predictor.predict_proba(images), p, rtol=0, atol=TOLERANCE)
 
 
@@ -106,9 +106,8 @@ def test_random_branchynets(seed, lengths, share, threads):
         np.testing.assert_allclose(alone[3], p, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("threshold, taken", [(0, 2), (0.0, 2), (1e-300, 2), (100, 1), (1e30, 1), (float("inf"), 1),
-                                              pytest.param(1e300, 1, marks=pytest.mark.xfail(
-                                                  strict=True, reason="the cast to float32 warns (bug 4)"))])
+@pytest.mark.parametrize("threshold, taken", [(0, 2), (0.0, 2), (1e-300, 2), (100, 1), (1e30, 1), (1e300, 1),
+                                              (float("inf"), 1)])
 @pytest.mark.filterwarnings("error")
 def test_thresholds_that_all_or_none_pass(threshold, taken, images):
     predictor = runtime.compile(small_net(threshold))

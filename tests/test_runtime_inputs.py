@@ -1,4 +1,4 @@
-"""What an engine is handed and hands back: the arrays that the layers take, their errors, NaN, denormals, fresh answers."""
+"""What an engine takes and gives: the arrays that the layers take, their errors, NaN, denormals, fresh answers."""
 import numpy as np
 import pytest
 

@@ -151,7 +151,6 @@ print(os.waitpid(child, 0)[1], np.array_equal(predictor.predict(images), right))
 
 @needs_engine
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.xfail(strict=True, reason="a forked Crew waits for threads that are not there (bug 20)")
 def test_a_forked_process_predicts_too():
     """What multiprocessing does by default on Linux."""
     assert run(FORK).stdout.split() == ["0", "True"]

@@ -95,6 +95,11 @@ def read(name, sources=None):
     return Raw(name, source.title, str(found[0].parent), train, test, source.class_names)
 
 
+def at_hand(name):
+    """Can `read` do without a download? False for a name it does not know, too."""
+    return name in SOURCES and all(_find(name, file) for file in SOURCES[name].files)
+
+
 def _folders(name):
     """Where files may lie: [($NPCBNET_DATA/name), (cache/name)], each only if it can be known."""
     folders = [Path(os.environ["NPCBNET_DATA"], name)] if os.environ.get("NPCBNET_DATA") else []

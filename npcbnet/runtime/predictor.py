@@ -52,7 +52,7 @@ class Predictor:
             for shape in [(1, C, H, W)] + ([(H, W), (1, H, W)] if C == 1 else [(C, H, W)]):
                 self._views[shape, pixels.dtype.num] = pixels.reshape(shape), pixels.ctypes.data, dtype == np.float32
         self._picture = np.zeros((1, C, H, W), np.float32)
-        self._reads, self._draws = None, False  # which pixels the context has the address of; does it ask for a picture?
+        self._reads, self._draws = None, False  # address of the pixels that the context knows; does it want a picture?
         self._address_one({context.P: self._p, context.LABEL: self._label, context.EXIT: numbers,
                            context.ENTROPY: self._entropies[:1], context.EARLY: self._entropies[1:],
                            context.PICTURE: None})
