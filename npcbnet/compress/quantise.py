@@ -4,17 +4,19 @@
                 --weights-------------> one scale an output
 """
 import copy
+from dataclasses import replace
 
 import numpy as np
 
+from npcbnet.compress.watch import layers_of, run_everything, watching
 from npcbnet.errors import UsageError
 from npcbnet.layers import (BatchNorm2d, Container, Conv2d, Dense, Quantized, QuantizedConv2d, QuantizedDense,
                             Residual, Sequential)
-from npcbnet.nets.images import as_floats, as_images
+from npcbnet.nets import Converter
+from npcbnet.nets.images import as_images
 
 LEAST_SCALE = 1e-6  # of a layer or output whose calibration values are all zero; far from what a model file refuses
 SAMPLE = 1 << 16  # values of a layer's input that are kept of each chunk of images, to find percentiles in
-CHUNK = 64
 
 
 def quantise(model, images, percentile=100.0):
@@ -36,9 +38,16 @@ def quantise(model, images, percentile=100.0):
     made = copy.deepcopy(model)
     for part in made.parts:
         _fold(getattr(made, part))
-    seen = _inputs(made, images)
+    layers = layers_of(made, (Dense, Conv2d))
+    seen = {id(layer): _Seen() for layer in layers}
+    with watching(layers, lambda layer, x, y: seen[id(layer)].add(x)):
+        run_everything(made, images)
     for part in made.parts:
         _replace(getattr(made, part), seen, percentile)
+    if hasattr(made, "converter"):
+        signed = [layer.signed for part in Converter.parts for layer in getattr(made, part)
+                  if isinstance(layer, QuantizedDense)]
+        made.converter.form = replace(made.converter.form, quantised=signed)
     return made
 
 
@@ -90,52 +99,6 @@ def _normalised(conv, norm):
     made.params = {"weight": (conv.params["weight"] * scale[:, None, None, None]).astype(np.float32),
                    "bias": ((own - mean) * scale + bias).astype(np.float32)}
     return made
-
-
-def _layers(layer):
-    """All Dense and Conv2d layers in a layer."""
-    if isinstance(layer, (Dense, Conv2d)):
-        return [layer]
-    return [found for inner in layer.parts().values() for found in _layers(inner)] if isinstance(layer, Container) \
-        else []
-
-
-def _inputs(model, images):
-    """{id of a layer: _Seen} of the model's Dense and Conv2d layers while it looks at the images.
-
-    Every layer's `forward` is shadowed, while that lasts, by one that looks at its input first.
-    """
-    seen = {id(layer): _Seen() for part in model.parts for layer in _layers(getattr(model, part))}
-    watched = [layer for part in model.parts for layer in _layers(getattr(model, part))]
-    for layer in watched:
-        layer.forward = _watching(layer.forward, seen[id(layer)])
-    try:
-        for start in range(0, len(images), CHUNK):
-            _run_everything(model, as_floats(images[start:start + CHUNK]))
-    finally:
-        for layer in watched:
-            del layer.forward
-    return seen
-
-
-def _watching(forward, seen):
-    def watched(x, train=False, rng=None):
-        seen.add(x)
-        return forward(x, train, rng)
-    return watched
-
-
-def _run_everything(model, x):
-    """Run every part of a net on x, the later exits also where an image would leave before."""
-    if hasattr(model, "converter"):
-        x = model.converter.picture(model.converter.forward(x)[0])
-        model.net.forward(x)
-    elif hasattr(model, "trunk"):
-        shared = model.stem.forward(x)[0]
-        for exit in (model.branch, model.trunk):
-            exit.forward(shared)
-    else:
-        model.net.forward(x)
 
 
 def _replace(layer, seen, percentile):

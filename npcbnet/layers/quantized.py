@@ -26,6 +26,7 @@ class Quantized(Layer):
         if summed > MOST_SUMMED:
             raise ShapeError(f"{type(self).__name__}: an output sums {summed:,} products; "
                              f"32 bits hold the sum of {MOST_SUMMED:,}")
+        self.summed = summed
         self.signed = flag(type(self).__name__, "signed", signed)
 
     @property

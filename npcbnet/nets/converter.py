@@ -1,11 +1,12 @@
 """The converting autoencoder: a hard image in, an easy image of the same class out (CBNet, section III-A)."""
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers import (AvgPool2d, Dense, Flatten, QuantizedDense, ReLU, Reshape, Sequential, Sigmoid, Softmax, Upsample2d,
-                            initialise)
+from npcbnet.layers import (AvgPool2d, Dense, Flatten, QuantizedDense, ReLU, Reshape, Sequential, Sigmoid, Softmax,
+                            Upsample2d, initialise)
 from npcbnet.nets.images import as_images
 from npcbnet.nets.model import chunks
 
