@@ -222,9 +222,7 @@ def test_an_easy_set_is_learnt(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [("1", "9", "13"), ("3", "16", "16")])
 def test_any_shape_trains(shape, small, tmp_path):
-    done = command(small, "--shape", *shape, "--epochs", 1, "--threshold", 2.0, "--recipe", "all",
+    done = command(small, "--shape", *shape, "--epochs", 8, "--threshold", 2.0, "--recipe", "all",
                    "--out", tmp_path / "run")
-    if done.returncode == 2:  # after one epoch a class may not be recognised at all; then that is what it must say
-        assert "recognises no image of class" in done.stderr
-    else:
-        assert npcbnet.load(tmp_path / "run" / "cbnet.npz").input_shape == tuple(map(int, shape))
+    assert done.returncode == 0, done.stderr
+    assert npcbnet.load(tmp_path / "run" / "cbnet.npz").input_shape == tuple(map(int, shape))

@@ -4,7 +4,10 @@ from npcbnet.layers.quantized import Quantized
 
 
 class QuantizedDense(Quantized):
-    """x (N, D) -> y (N, O), as Quantized says. weight (D, O) int8; weight_scale, bias (O,), input_scale (1,) float32."""
+    """x (N, D) -> y (N, O), as Quantized says.
+
+    weight (D, O) int8; weight_scale, bias (O,) and input_scale (1,) float32.
+    """
 
     name = "quantizeddense"
     fields = ("in_features", "out_features", "signed")

@@ -15,6 +15,7 @@ class Layerwise:
         check_threads(threads)
         check_finite(model)
         self.model, self.threads, self.input_shape = copy.deepcopy(model), int(threads), model.input_shape
+        self.class_names = getattr(model, "class_names", ())
 
     def predict(self, images):
         """Labels (N,) int64. Raises ShapeError."""

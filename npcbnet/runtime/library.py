@@ -7,6 +7,7 @@ changes the name, so old code is never found. A file that is damaged is compiled
 import ctypes
 import hashlib
 import os
+import threading
 import warnings
 from functools import cache
 from importlib import import_module
@@ -28,15 +29,17 @@ class Library:
 
     def __init__(self, target: Target):
         self.target, self._addresses, self._engines = target, {}, []
+        self._lock = threading.Lock()  # several threads may compile their models at once
         self.compiled = []  # names of the kernels that were not in the cache
 
     def address(self, name, /, **fixed):
         """The address of micro/{name}.py's kernel; fixed: what it, or its Function, wants to know when it is
         written."""
         key = name + "".join(f"_{field}{value}" for field, value in sorted(fixed.items()))
-        if key not in self._addresses:
-            self._addresses[key] = self._load(key, name, fixed)
-        return self._addresses[key]
+        with self._lock:
+            if key not in self._addresses:
+                self._addresses[key] = self._load(key, name, fixed)
+            return self._addresses[key]
 
     def text(self, name, /, **fixed):
         """A kernel as LLVM IR."""

@@ -1,5 +1,4 @@
-"""The walk along the operations: each gets its input in the form that it wants, and frees what nobody reads any
-more."""
+"""The walk along the operations: each gets its input in the form that it wants and frees what nobody reads any more."""
 from dataclasses import replace
 
 from npcbnet.runtime.fuse import fuse, reaching

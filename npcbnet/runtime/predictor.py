@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from npcbnet.errors import ShapeError
 from npcbnet.nets import BranchyNet, CBNet
 from npcbnet.nets.converter import Converter
 from npcbnet.nets.images import as_images
@@ -31,39 +32,42 @@ class Predictor:
         check_finite(model)
         model = copy.deepcopy(model)  # whatever happens to the caller's
         self.model, self.threads = model, int(threads)
-        self.input_shape = model.input_shape
+        self.input_shape, self.class_names = model.input_shape, getattr(model, "class_names", ())
         self._classes = 0 if isinstance(model, Converter) else model.classes
         self._library = kernels or library()
         self._run_native = KERNEL(self._library.address("executor", alone=False))
         self._run_alone = KERNEL(self._library.address("executor", alone=True))
-        self._one = program_of(model, self._library, 0).place()
         self._group, self._places, self._crew = None, [], None  # for batches, made when the first one comes
+        try:
+            self._one = program_of(model, self._library, 0).place()
+        except MemoryError:
+            raise ShapeError("too little memory for this model on this machine; choose a smaller one") from None
         self._prepare_one()
 
     def _prepare_one(self):
         """Room for one image and its answer, and where the native code finds them."""
         C, H, W = self.input_shape
-        self._p = np.zeros((1, max(1, self._classes)), np.float32)
-        self._label, numbers, self._entropies = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(2, np.float32)
-        self._keep = numbers
-        self._views = {}
+        self._p, self._picture = np.zeros((1, max(1, self._classes)), np.float32), np.zeros((1, C, H, W), np.float32)
+        self._label, self._exit = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self._entropies = np.zeros(2, np.float32)
+        self._views = {}  # of one image's pixels: {(shape, number of its type): (the array, its address, is it float?)}
         for dtype in (np.uint8, np.float32):
             pixels = np.zeros((C, H, W), dtype)
             for shape in [(1, C, H, W)] + ([(H, W), (1, H, W)] if C == 1 else [(C, H, W)]):
                 self._views[shape, pixels.dtype.num] = pixels.reshape(shape), pixels.ctypes.data, dtype == np.float32
-        self._picture = np.zeros((1, C, H, W), np.float32)
-        self._reads, self._draws = None, False  # address of the pixels that the context knows; does it want a picture?
-        self._address_one({context.P: self._p, context.LABEL: self._label, context.EXIT: numbers,
-                           context.ENTROPY: self._entropies[:1], context.EARLY: self._entropies[1:],
-                           context.PICTURE: None})
+        own = {context.P: self._p, context.LABEL: self._label, context.EXIT: self._exit,
+               context.ENTROPY: self._entropies[:1], context.EARLY: self._entropies[1:]}
+        self._own = {place: array.ctypes.data for place, array in own.items()}
+        self._address_one()
 
-    def _address_one(self, arrays):
+    def _address_one(self):
         """Tell the context of the single image where its answers go."""
         ctx = self._one.context
-        for place, array in arrays.items():
-            ctx[place] = 0 if array is None else array.ctypes.data
+        for place, address in self._own.items():
+            ctx[place] = address
         ctx[context.COUNT] = ctx[context.HERE] = 1
-        ctx[context.FIRST] = ctx[context.LAST] = 0
+        ctx[context.FIRST] = ctx[context.LAST] = ctx[context.PICTURE] = 0
+        self._reads, self._draws = None, False  # address of the pixels that the context knows; does it want a picture?
 
     def predict(self, images):
         """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError, UsageError."""
@@ -121,6 +125,13 @@ class Predictor:
         """label, p, entropy, exits, converted (or None) of any images."""
         images = np.ascontiguousarray(as_images(images, self.input_shape, check_values=False))
         count = len(images)
+        try:
+            return self._fill(images, count, pictures)
+        except MemoryError:
+            raise ShapeError(f"too little memory for {count} images at once; pass fewer") from None
+
+    def _fill(self, images, count, pictures):
+        """Fresh arrays for the answers, filled."""
         label, exits = np.empty((2, count), np.int64)
         p, entropies = np.empty((count, self._classes), np.float32), np.empty((2, count), np.float32)
         converted = np.empty((count, *self.input_shape), np.float32) if pictures or not self._classes else None
@@ -157,7 +168,7 @@ class Predictor:
         mine, *theirs = [partial(self._run_native, placed.start) for placed in crew]
         strange = self._crew.run(mine, theirs) if theirs else mine()
         if crew[0] is self._one:
-            self._prepare_one()
+            self._address_one()
         if strange or any(placed.context[context.STRANGE] for placed in crew):
             as_images(images, self.input_shape)
 

@@ -6,8 +6,9 @@
                                    |            |
              outs x vectors sums stay in registers until all features are done
 
-24 sums hide the latency of the multiply-adds and leave room for the inputs. Weights are packed (tile, D, outs), so
-they are read in the order in which they lie.
+Sums in most registers hide the latency of the multiply-adds. Weights are packed (tile, D, outs), so they are read in
+the order in which they lie. Features that are zero in every image of the group (the border of digits, units that a ReLU
+has switched off) can be left out: their places are listed first.
 
 row: x, w, b, y, D, tiles, bounds (least and greatest result), places (room for D + 8 int64).
 fixed: vectors, outs, skip (1: leave zero features out).
