@@ -26,8 +26,9 @@ def save(model, path, dtype="float32"):
     """Write a BranchyNet, CBNet or Classifier, with its `record`, to exactly `path`: the whole file or nothing.
 
     dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The integers and
-    scales of quantised layers are stored as they are. The same model gives the same bytes. Raises ModelFileError where the model cannot be stored (no parameters yet, NaN, a record that
-    is not JSON), UsageError where the path cannot be written.
+    scales of quantised layers are stored as they are. The same model gives the same bytes. Raises ModelFileError where
+    the model cannot be stored (no parameters yet, NaN, a record that is not JSON), UsageError where the path cannot be
+    written.
     """
     if _text(path) is None:
         raise UsageError(f"save takes the path of a file, not {path!r:.60}")
@@ -56,7 +57,7 @@ def load(name_or_path):
     C-contiguous; large ones start on a cache line.
     Raises ModelFileError, one line that names the file, for whatever is missing, damaged, hostile or too new.
     """
-    path = _find(name_or_path)
+    path = find(name_or_path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would block, a device never end
             raise ModelFileError("is a folder or device, not a model file; give the path of the .npz inside")
@@ -85,8 +86,11 @@ def names():
         return []
 
 
-def _find(name_or_path):
-    """The Path meant by what the user gave: a pretrained name goes before a file of that name."""
+def find(name_or_path):
+    """The Path meant by what the user gave: a pretrained name goes before a file of that name.
+
+    Raises ModelFileError for what can be neither, or a name that is not known.
+    """
     text = _text(name_or_path)
     if text is None:
         raise ModelFileError(f"load takes a pretrained name or the path of a model file, not {name_or_path!r:.60}")

@@ -1,5 +1,6 @@
 """Layers of 8-bit integers: against sums written from their definition, in the engine bit by bit, in model files."""
 import copy
+import hashlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,12 @@ from npcbnet.layers import (LAYERS, Clip, Conv2d, Dense, Flatten, MaxPool2d, Qua
                             Sequential, from_config, initialise)
 from npcbnet.layers.quantized import MOST_SUMMED
 from npcbnet.nets import Classifier
+from npcbnet.runtime.library import Library, emit
+from npcbnet.runtime.models import program_of
+from npcbnet.runtime.target import CORTEX_A72
 from tests.runtime_models import TARGETS, kernels, names, needs_engine
+from tests.test_modelfile_hostile import npy, pack, refused, unpack
+from tests.test_runtime_arm import count, main_loop
 
 some = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 2 ** 32 - 1)
@@ -139,7 +145,7 @@ def random_net(rng):
 @needs_engine
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_engine_computes_the_very_integers(target):
-    """Entropies and probabilities are rounded in another order, the logits are the same bits: so are answers, nearly."""
+    """The logits are the same bits; softmax is rounded in another order."""
     from npcbnet.runtime.predictor import Predictor
 
     @some
@@ -165,3 +171,106 @@ def test_a_model_whose_values_might_overflow_before_integers_is_not_compiled():
     net = Sequential([Flatten(), float_layer, filled(QuantizedDense(6, 3), rng)])
     with pytest.raises(UsageError, match="might overflow"):
         npcbnet.runtime.compile(Classifier(net, (1, 3, 3), names(3)))
+
+
+
+@needs_engine
+def test_on_a_pi_pairs_are_multiplied_in_vectors():
+    """smull and addp, a Cortex-A72's way to pmaddwd; nothing one by one, and most sums stay in registers."""
+    asked = []
+
+    class Listing:
+        target = CORTEX_A72
+
+        @staticmethod
+        def address(name, /, **fixed):
+            asked.append((name, fixed))
+            return 0
+
+    rng = np.random.default_rng(0)
+    net = Sequential([filled(QuantizedConv2d(5, 10, 5, pad=2), rng), MaxPool2d(2), Flatten(),
+                      filled(QuantizedDense(490, 84), rng), filled(QuantizedDense(84, 10), rng)])
+    for vectors in (0, 1):
+        program_of(Classifier(net, (5, 14, 14), names(10)), Listing, vectors)
+    seen = set()
+    for name, fixed in asked:
+        if name.startswith("integer") or fixed.get("pairs") and name != "finish_plane":
+            text = emit(Library(CORTEX_A72).text(name, **fixed), CORTEX_A72, assembly=True)
+            loop = main_loop(text, "smull2?")
+            assert count(loop, r"smull2?\s+v") >= 8 and count(loop, r"addp\s+v") >= 4, (name, fixed)
+            assert count(loop, r"st[rp]\s+q.*\[(?:sp|x29)") * 8 <= count(loop, "smull2?"), (name, fixed)
+            seen.add(name)
+    assert seen == {"conv_plane", "conv_group", "integer_one", "integer_group"}
+
+
+# --- model files ---
+def small(seed=0):
+    """A Classifier of all that a file may hold: int8, scales, floats."""
+    rng = np.random.default_rng(seed)
+    net = Sequential([filled(QuantizedConv2d(1, 4, 3, pad=1, signed=True), rng), ReLU(),
+                      initialise(Conv2d(4, 3, 3), rng), Flatten(), filled(QuantizedDense(300, 3), rng)])
+    return Classifier(net, (1, 12, 12), names(3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_integers_and_scales_are_stored_as_they_are(dtype, tmp_path):
+    model = small()
+    npcbnet.save(model, tmp_path / "m.npz", dtype=dtype)
+    with np.load(tmp_path / "m.npz", allow_pickle=False) as file:
+        assert file["net.0.weight"].dtype == np.int8 and file["net.4.weight_scale"].dtype == np.float32
+        assert file["net.2.weight"].dtype == np.dtype(dtype)
+    found = npcbnet.load(tmp_path / "m.npz")
+    assert found.config() == model.config()
+    for name, array in found.params.items():
+        assert array.dtype == model.params[name].dtype
+        assert np.array_equal(array, model.params[name]) or (dtype == "float16" and name not in model.scales)
+    images = np.random.default_rng(0).integers(0, 256, (5, 1, 12, 12), np.uint8)
+    if dtype == "float32":
+        assert np.array_equal(found.predict_proba(images), model.predict_proba(images))
+    npcbnet.save(found, tmp_path / "again.npz", dtype=dtype)
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "m.npz").read_bytes()
+
+
+def test_a_quantised_model_counts_its_bytes():
+    model = small()
+    whole = sum(model.params[name].size for name in model.integers)
+    assert whole == 36 + 900
+    assert model.parameter_bytes() == whole + 4 * sum(array.size for name, array in model.params.items()
+                                                      if name not in model.integers)
+
+
+@pytest.mark.parametrize("name", ["net.0.input_scale", "net.4.weight_scale"])
+@pytest.mark.parametrize("value", [0, -0.1, 1e-13, 1e13, np.nan, np.inf])
+def test_scales_that_are_none_are_neither_saved_nor_loaded(name, value, tmp_path):
+    model = small()
+    npcbnet.save(model, tmp_path / "good.npz")
+    model.params[name][-1] = value
+    with pytest.raises(ModelFileError, match=f"'{name}' holds (scales that are not between|NaN)"):
+        npcbnet.save(model, tmp_path / "m.npz")
+    manifest, entries = unpack((tmp_path / "good.npz").read_bytes())
+    manifest["arrays"][name]["sha256"] = hashlib.sha256(model.params[name].tobytes()).hexdigest()
+    pack(tmp_path / "m.npz", manifest, entries | {f"{name}.npy": npy(model.params[name])})
+    refused(tmp_path / "m.npz", f"'{name}' holds (scales that are not between|NaN)")
+
+
+def test_only_the_arrays_of_integers_may_be_integers(tmp_path):
+    npcbnet.save(small(), tmp_path / "good.npz")
+    manifest, entries = unpack((tmp_path / "good.npz").read_bytes())
+    for name, dtype in (("net.0.weight", "<f4"), ("net.0.weight", "<f2"), ("net.2.weight", "|i1"),
+                        ("net.4.input_scale", "<f2"), ("net.4.bias", "|i1"), ("net.0.weight", "|u1")):
+        changed = copy.deepcopy(manifest)
+        changed["arrays"][name]["dtype"] = dtype
+        refused(pack(tmp_path / "m.npz", changed, entries), f"'{name}' is described as")
+    zeros = np.zeros((4, 1, 3, 3), np.float32)
+    refused(pack(tmp_path / "m.npz", manifest, entries | {"net.0.weight.npy": npy(zeros)}), "is not stored as .i1")
+    huge = copy.deepcopy(manifest)
+    huge["config"]["net"][4].update(in_features=10 ** 9)
+    refused(pack(tmp_path / "m.npz", huge, entries), "32 bits hold the sum", mib=8)
+
+
+def test_a_float_where_an_integer_belongs_is_not_saved(tmp_path):
+    model = small()
+    model.set_params({"net.0.weight": model.params["net.0.weight"].astype(np.float32)})
+    with pytest.raises(ModelFileError, match="'net.0.weight' is float32; quantise the model anew"):
+        npcbnet.save(model, tmp_path / "m.npz")
+    assert issubclass(ModelFileError, NpcbnetError)

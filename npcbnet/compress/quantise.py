@@ -19,14 +19,16 @@ LEAST_SCALE = 1e-6  # of a layer or output whose calibration values are all zero
 SAMPLE = 1 << 16  # values of a layer's input that are kept of each chunk of images, to find percentiles in
 
 
-def quantise(model, images, percentile=100.0):
+def quantise(model, images, percentile=100.0, convolutions=True):
     """A copy of the model whose Dense and Conv2d layers are QuantizedDense and QuantizedConv2d.
 
+    convolutions: False leaves Conv2d layers in floats; see `python -m npcbnet.compress --help` for why.
+
     images: as for model.predict, some hundred of them, not of the test set; what each layer reads while the float model
-    sees them sets its `input_scale`: the greatest magnitude, or with percentile < 100 that percentile of the magnitudes,
-    so that rare large values are clipped and the others get finer steps. A layer that never read a number below zero
-    gets unsigned inputs. A BatchNorm2d right behind a convolution goes into its weights first. Raises UsageError for
-    no images or a model that has integers already, ShapeError for images that do not fit.
+    sees them sets its `input_scale`: the greatest magnitude, or with percentile < 100 that percentile of the
+    magnitudes, so that rare large values are clipped and the others get finer steps. A layer that never read a number
+    below zero gets unsigned inputs. A BatchNorm2d right behind a convolution goes into its weights first. Raises
+    UsageError for no images or a model that has integers already, ShapeError for images that do not fit.
     """
     if model.integers:
         raise UsageError("this model computes with integers already; quantise the float model it was made from")
@@ -36,9 +38,9 @@ def quantise(model, images, percentile=100.0):
     if not len(images):
         raise UsageError("quantise needs images to measure the layers' inputs on; give it some hundred")
     made = copy.deepcopy(model)
-    for part in made.parts:
+    for part in made.parts if convolutions else ():
         _fold(getattr(made, part))
-    layers = layers_of(made, (Dense, Conv2d))
+    layers = layers_of(made, (Dense, Conv2d) if convolutions else Dense)
     seen = {id(layer): _Seen() for layer in layers}
     with watching(layers, lambda layer, x, y: seen[id(layer)].add(x)):
         run_everything(made, images)

@@ -11,8 +11,8 @@ class Quantized(Layer):
     """y[o] = (sum over d of q[d] weight[d, o]) * (input_scale * weight_scale[o]) + bias[o], q = round(x / input_scale).
 
     Symmetric quantisation with one scale for each output and one for all inputs (Jacob et al., 2018, eq. 5 with zero
-    points of 0). weight is int8; weight_scale (O,), input_scale (1,) and bias (O,) are float32. q is rounded to even and
-    clipped to 0..255, with `signed` to -127..127; its sums are whole numbers of 32 bits, exact in any order.
+    points of 0). weight is int8; weight_scale (O,), input_scale (1,) and bias (O,) are float32. q is rounded to even
+    and clipped to 0..255, with `signed` to -127..127; its sums are whole numbers of 32 bits, exact in any order.
 
     Such layers only predict; `npcbnet.compress` makes them from trained ones. NaN in an input becomes NaN in its image.
     """

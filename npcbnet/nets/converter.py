@@ -70,7 +70,8 @@ class Converter:
             raise ShapeError(f"a converter that halves its input or output needs even sides, not {height}x{width}")
         encoder = ([AvgPool2d(2)] if config.halve_input else []) + [Flatten()]
         features = Sequential(encoder).output_shape(self.input_shape)[0]
-        dense = [partial(QuantizedDense, signed=flag) for flag in config.quantised] or [Dense] * (len(config.hidden) + 1)
+        dense = [partial(QuantizedDense, signed=flag) for flag in config.quantised]
+        dense = dense or [Dense] * (len(config.hidden) + 1)
         for make, size, activation in zip(dense, config.hidden, config.activations):
             encoder += [make(features, size)] + ([ReLU()] if activation == "relu" else [])
             features = size

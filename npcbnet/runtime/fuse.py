@@ -26,10 +26,11 @@ CLAMPING = (*CONVOLUTIONS, "dense", "quantizeddense", "pool", "clamp", "scale", 
 class Operation:
     """One operation: its kind, the layer it comes from, shapes before and after, and what was fused into it.
 
-    weight, bias: float32 (a quantised layer's weight: int8); of a convolution (F, C / groups, K, K) and (F,), already with a batch normalisation's scale.
-    window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and columns before a fused 2x2 maximum
-    (pool). bounds: the result is clamped to them. parts: the operations of a residual's body and of its shortcut.
-    reach: no result, nor any sum on the way, is further from zero, for images in 0..1.
+    weight, bias: float32 (a quantised layer's weight: int8); of a convolution (F, C / groups, K, K) and (F,), already
+    with a batch normalisation's scale. window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and
+    columns before a fused 2x2 maximum (pool). bounds: the result is clamped to them. parts: the operations of a
+    residual's body and of its shortcut. reach: no result, nor any sum on the way, is further from zero, for images in
+    0..1.
     """
 
     kind: str

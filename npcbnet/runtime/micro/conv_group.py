@@ -49,7 +49,8 @@ def write(f, kernel, stride, outs, pool, pairs=0):
                         four = [f.largest(f.largest(four[0], four[1]), f.largest(four[2], four[3]))]
                         to = [q]
                     for column, value in zip(to, four):
-                        f.store(clamp(f, terms.finished(value, scale, bias), low, high), yt, y_channel * o + p * y_row + column * group)
+                        value = clamp(f, terms.finished(value, scale, bias), low, high)
+                        f.store(value, yt, y_channel * o + p * y_row + column * group)
     return f.finish()
 
 

@@ -1,8 +1,8 @@
 """What a kernel multiplies and adds: floats, or pairs of 16-bit integers that lie where a float would.
 
-    floats    x    [  x0  |  x1  | ... ]     pairs    [ x0 x0' |  x1 x1' | ... ]     x from one channel, x' from the next
+    floats    x    [  x0  |  x1  | ... ]     pairs    [ x0 x0' |  x1 x1' | ... ]    x: one channel, x': the next
               w    [  w   |  w   | ... ]              [ w  w'  |  w  w'  | ... ]
-              sum  [ + x0 w | ... ]                   [ + x0 w + x0' w' | ... ]      32 bits, exact
+              sum  [ + x0 w | ... ]                   [ + x0 w + x0' w' | ... ]     32 bits, exact
 
 A pair takes the place of a float, so a kernel walks along either in the same steps; it only meets half as many
 channels. Processors do both multiplications of a pair and their sum in one instruction (x86: pmaddwd) or nearly (Arm:

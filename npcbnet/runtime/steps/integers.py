@@ -2,6 +2,8 @@
 
 All sums are exact, and what is rounded is rounded as the layer does it, so the results are the layer's bits.
 """
+from dataclasses import replace
+
 import numpy as np
 
 from npcbnet.errors import UsageError
@@ -66,6 +68,11 @@ def dense_group(program, operation, x):
     return y
 
 
+def roomy(target):
+    """The target as a convolution of pairs sees it: on Arm, products of pairs need registers of their own on the way."""
+    return replace(target, registers=target.registers // 2) if target.family == "arm" else target
+
+
 def quantised_map(program, operation, x):
     """The step that makes integers of a map; their Map, in the frame that the convolution wants."""
     (C, H, W), (_, own_pad, groups) = operation.before, operation.window
@@ -82,7 +89,7 @@ def plane(program, operation, x, pad):
     full = operation.before[1] + 2 * own_pad - K + 1, operation.before[2] + 2 * own_pad - K + 1  # with a stride of 1
     words, lanes = quantised_map(program, operation, x), program.lanes
     weight = packing.words(packing.pairs(operation.weight))
-    outs, vectors = tile(program.library.target, -(-full[0] * words.row // lanes), F // groups)
+    outs, vectors = tile(roomy(program.library.target), -(-full[0] * words.row // lanes), F // groups)
     outs = packing.even(F // groups, outs, divides=groups > 1)
     weight, channels = packing.grouped_tiles(weight, outs, groups)
     places = -(-full[0] * words.row // (lanes * vectors))
@@ -103,7 +110,7 @@ def conv_group(program, operation, x, pad):
     """A group of images: four places and a few channels at a time."""
     stride, own_pad, groups = operation.window
     F, _, K, _ = operation.weight.shape
-    outs = group_outputs(program, F, groups)
+    outs = group_outputs(roomy(program.library.target), F, groups)
     words = quantised_map(program, operation, x)
     weight, channels = packing.grouped_tiles(packing.words(packing.pairs(operation.weight)), outs, groups)
     bias, scale = (packing.grouped_tiles(each, outs, groups)[0] for each in (operation.bias, operation.layer.scale()))
