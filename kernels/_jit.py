@@ -1,17 +1,59 @@
 """The one place where Numba is asked to compile. Where it is missing or switched off, the NumPy twins serve.
 
-`COMPILED` tells which of the two this process uses: False without numba and under NUMBA_DISABLE_JIT=1.
+Numba is imported when the first loop is called, not before: it takes longer to load than a whole prediction through
+the engine, which needs none of it. `compiled()`, or the name `COMPILED`, tells whether it serves in this process, and
+imports it to find out: False without numba and under NUMBA_DISABLE_JIT=1.
 """
 import os
+import threading
 import warnings
+from functools import cache, update_wrapper
+from importlib.util import find_spec
 
-try:
-    import numba
-except Exception:  # not installed, or a numba that cannot load on this machine (old NumPy, 32-bit Arm, broken llvmlite)
-    numba = None
-
-COMPILED = numba is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+SWITCHED_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+_INSTALLED = find_spec("numba") is not None
+_lock = threading.Lock()
 _warned = False
+
+
+@cache
+def _numba():
+    """Numba; None where it is missing, switched off, or cannot load (old NumPy, 32-bit Arm, broken llvmlite)."""
+    if SWITCHED_OFF:
+        return None
+    try:
+        import numba
+        return numba
+    except Exception:
+        return None
+
+
+def compiled():
+    """Do compiled loops serve in this process?"""
+    return _numba() is not None
+
+
+def __getattr__(name):
+    """COMPILED is compiled(), for whoever wants a name."""
+    if name == "COMPILED":
+        return compiled()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Loop:
+    """A bare loop that nobody has called yet. At the first call of any loop of a file, all of that file's are replaced.
+
+    They are replaced by what Numba makes of them, and together, as a compiled loop may call another of its file.
+    """
+
+    def __init__(self, loop, fastmath):
+        update_wrapper(self, loop)
+        self.loop, self.fastmath, self.twin, self.serves = loop, fastmath, None, None
+
+    def __call__(self, *arguments):
+        if self.serves is None:
+            _settle(self.loop.__globals__)
+        return self.serves(*arguments)
 
 
 def jit(loop=None, *, fastmath=("contract",)):
@@ -22,15 +64,36 @@ def jit(loop=None, *, fastmath=("contract",)):
     """
     if loop is None:
         return lambda function: jit(function, fastmath=fastmath)
-    if numba is None:
-        return loop
-    options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath) or False}
+    return Loop(loop, fastmath) if _INSTALLED and not SWITCHED_OFF else loop
+
+
+def choose(loop, twin):
+    """The compiled loop where Numba serves, else its NumPy twin; both take the same arguments, fill the same array."""
+    if not isinstance(loop, Loop):
+        return twin
+    loop.twin = twin
+    return loop
+
+
+def _settle(names):
+    """Let what serves from now on take the place of the Loops among the names of a kernel file."""
+    with _lock:
+        waiting = {name: value for name, value in names.items() if isinstance(value, Loop)}
+        for value in waiting.values():
+            if value.serves is None:
+                value.serves = _compiled_loop(value) if compiled() else value.twin or value.loop
+        names.update({name: value.serves for name, value in waiting.items()})  # all at once, for other threads
+
+
+def _compiled_loop(waiting):
+    """Numba's dispatcher of a Loop; it compiles at its first call."""
+    numba, options = _numba(), {"nogil": True, "error_model": "numpy", "fastmath": set(waiting.fastmath) or False}
     try:
-        return _forgiving(numba.njit(cache=True, **options)(loop))
+        return _forgiving(numba.njit(cache=True, **options)(waiting.loop))
     except RuntimeError:  # no folder for the cache can be written: a read-only install without a home
         _warn_once("npcbnet: no folder to keep compiled code in, so it is compiled anew at every start; "
                    "set NUMBA_CACHE_DIR to a writable folder to start faster")
-        return numba.njit(**options)(loop)
+        return numba.njit(**options)(waiting.loop)
 
 
 def _forgiving(dispatcher):
@@ -66,8 +129,3 @@ def _warn_once(message):
     if not _warned:
         _warned = True
         warnings.warn(message, RuntimeWarning, stacklevel=4)
-
-
-def choose(loop, twin):
-    """The compiled loop where Numba serves, else its NumPy twin; both take the same arguments, fill the same array."""
-    return loop if COMPILED else twin

@@ -1,6 +1,5 @@
 """Writing files so that nothing is ever half there: a temporary sibling, flushed to disk, then renamed."""
 import os
-import secrets
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def atomic_write(path, mode="wb"):
         if path.exists() and not path.is_file():
             raise UsageError(f"cannot write {path}: it is a folder or a device; choose another path")
         path.parent.mkdir(parents=True, exist_ok=True)
-        name = path.with_name(f"{path.name}.{secrets.token_hex(6)}.partial")
+        name = path.with_name(f"{path.name}.{os.urandom(6).hex()}.partial")
         handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
         temporary = name
         with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:

@@ -210,7 +210,7 @@ def test_a_warm_cache_compiles_nothing_and_loads_no_training_code(model_file, ri
     assert not modules & (set(NOT_ON_A_PI) - {"scipy"})  # Numba imports scipy of its own accord
 
 
-@pytest.mark.xfail(strict=True, reason="nets import npcbnet.kernels, which imports numba")
+@pytest.mark.xfail(strict=True, reason="runtime.compile asks whether Numba compiles, which imports it")
 def test_predicting_with_a_warm_cache_does_not_load_numba(model_file):
     modules = answer(start(model_file))[2]
     assert "llvmlite.binding" in modules
@@ -219,8 +219,7 @@ def test_predicting_with_a_warm_cache_does_not_load_numba(model_file):
 
 @pytest.mark.parametrize("statement, heavy", [
     ("import npcbnet", {"numpy", "numba", "llvmlite"}),
-    pytest.param("import npcbnet.runtime", {"numba", "llvmlite"}, marks=pytest.mark.xfail(
-        strict=True, reason="nets import npcbnet.kernels, which imports numba"))])
+    ("import npcbnet.runtime", {"numba", "llvmlite"})])
 def test_imports_load_no_compiler(statement, heavy):
     done = subprocess.run([sys.executable, "-c", f"import sys\n{statement}\nprint(*sys.modules)"], cwd=ROOT, text=True,
                           capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)

@@ -120,6 +120,17 @@ def test_no_images():
 
 
 @pytest.mark.parametrize("count", [1, 3, 20])
+def test_one_answer_after_the_other_is_fresh(count, rng):
+    """The same method twice in a row, which may be on its shortest way."""
+    for model in models():
+        predictor, images = runtime.compile(model), some_images(rng, SHAPE, count)
+        for method in ["predict", "predict_proba", *["convert"] * isinstance(model, CBNet)]:
+            first, second = (getattr(predictor, method)(images) for _ in range(2))
+            np.testing.assert_array_equal(first, second)
+            assert not np.shares_memory(first, second), method
+
+
+@pytest.mark.parametrize("count", [1, 3, 20])
 def test_answers_are_fresh_and_of_the_documented_types(count, rng):
     images, other = some_images(rng, SHAPE, count), some_images(rng, SHAPE, count)
     for model in models():
@@ -136,8 +147,9 @@ def test_answers_are_fresh_and_of_the_documented_types(count, rng):
 
         kept, untouched = everything(images), images.copy()
         copies = {name: np.copy(mine) for name, (mine, _) in kept.items()}
-        everything(other)
+        again = everything(other)
         for name, (mine, right) in kept.items():
+            assert right is None or not np.shares_memory(mine, again[name][0]), name
             np.testing.assert_array_equal(mine, copies[name], err_msg=name)  # later answers do not write into it
             if right is not None:
                 assert (mine.shape, mine.dtype) == (right.shape, right.dtype), name

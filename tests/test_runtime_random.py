@@ -1,9 +1,15 @@
 """Networks of random layers on images of random shapes: the engine says what the layers say, one image or many."""
+import copy
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Flatten, MaxPool2d, ReLU, ReLU6, Reshape,
+                            Residual, Sequential, Sigmoid, Tanh)
+from npcbnet.nets import BranchyNet, Classifier
 from npcbnet.nets.alexnet import alexnet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
 from tests.runtime_models import (TARGETS, assert_same_logits, filled, kernels, names, needs_engine, random_classifier,
@@ -12,13 +18,11 @@ from tests.runtime_models import (TARGETS, assert_same_logits, filled, kernels, 
 pytestmark = needs_engine
 
 BATCHES = (1, 2, 7, 16, 17, 40)
-EXAMPLES = {"host": 40, "4 lanes": 20, "8 lanes, 16 registers": 20}
+EXAMPLES = {"host": 80, "4 lanes": 40, "8 lanes, 16 registers": 40}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_compiled_network_says_what_its_layers_say(target):
-    from npcbnet.runtime.predictor import Predictor
-
     @settings(max_examples=EXAMPLES[target], deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, 2 ** 40), st.integers(0, 8), st.sampled_from(["dense", "ink", "flat"]), st.booleans())
     def check(seed, length, kind, floats):
@@ -27,12 +31,17 @@ def test_a_compiled_network_says_what_its_layers_say(target):
         images = some_images(np.random.default_rng(seed), model.input_shape, max(BATCHES), kind)
         if floats:
             images = images / np.float32(255)
-        right = model.predict_proba(images)
-        predictor = Predictor(model, kernels=kernels(target))
-        for count in BATCHES:
-            assert_same_logits(predictor.predict_proba(images[:count]), right[:count])
+        assert_same(model, images, target, BATCHES)
 
     check()
+
+
+def assert_same(model, images, target, batches=(1, 2, 18)):
+    """Compiled for this target, the model says what its layers say."""
+    from npcbnet.runtime.predictor import Predictor
+    predictor, right = Predictor(model, kernels=kernels(target)), model.predict_proba(images)
+    for count in batches:
+        assert_same_logits(predictor.predict_proba(images[:count]), right[:count])
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -40,11 +49,55 @@ def test_a_compiled_network_says_what_its_layers_say(target):
                                           (mobilenetv2, {"stages": ((1, 8, 1, 1), (6, 12, 2, 2), (3, 20, 2, 1)),
                                                          "first": 16, "last": 40})])
 def test_the_larger_nets_in_small(build, sizes, target):
-    from npcbnet.runtime.predictor import Predictor
     rng, shape = np.random.default_rng(3), (3, 32, 32)
     model = build(shape, names(10), rng, **sizes)
     filled(model.net, rng)
+    assert_same(model, some_images(rng, shape, 18), target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_window_of_a_pool(target):
+    """Every pool of up to 4x4 pixels that fits, in one network: each begins with what is left by the one before."""
+    rng, shape = np.random.default_rng(4), (2, 9, 7)
+    for kernel, stride, ceil_mode in product((1, 2, 3, 4), (1, 2, 3, 5), (False, True)):
+        for pad in range(kernel // 2 + 1):
+            pools = [MaxPool2d(kernel, stride, pad, ceil_mode)]
+            pools += [AvgPool2d(kernel, stride, pad, ceil_mode, count) for count in (False, True)]
+            for pool in pools:
+                size = int(np.prod(pool.output_shape(shape)))
+                net = filled(Sequential([pool, Flatten(), Dense(size, 3)]), rng)
+                assert_same(Classifier(net, shape, names(3)), some_images(rng, shape, 18), target)
+
+
+def around(*body, shortcut=None):
+    """A Residual."""
+    return Residual(Sequential(body), None if shortcut is None else Sequential(shortcut))
+
+
+READ_AGAIN = {
+    "a residual begins with one": [around(around(Conv2d(4, 4, 3, pad=1)), Conv2d(4, 4, 1), ReLU(), Conv2d(4, 4, 1))],
+    "three of them": [around(around(around(ReLU()), Tanh(), Sigmoid()), Conv2d(4, 4, 3, pad=1), Sigmoid(), Tanh())],
+    "both ways are long": [around(Conv2d(4, 7, 3, pad=1), Conv2d(7, 6, 3, pad=1), ReLU(), Conv2d(6, 6, 1),
+                                  shortcut=[Conv2d(4, 6, 5, pad=2), around(Sigmoid(), Tanh()), Conv2d(6, 6, 1)])],
+    "nothing on the way": [around(), around(shortcut=[]), around(shortcut=[Conv2d(4, 4, 1)])],
+    "reshaped inside": [around(Flatten(), Dense(4 * 8 * 6, 9), Dense(9, 4 * 8 * 6), Reshape((4, 8, 6)), Sigmoid())],
+    "a fused maximum": [around(Conv2d(4, 6, 3, 1, 1), MaxPool2d(2), ReLU(), shortcut=[MaxPool2d(2), Conv2d(4, 6, 1)])],
+    "strides": [around(Conv2d(4, 7, 3, 2, 1), BatchNorm2d(7), ReLU6(), shortcut=[Conv2d(4, 7, 1, 2), BatchNorm2d(7)]),
+                around(Conv2d(7, 7, 3, pad=1, groups=7), Clip(0.1, 0.9), Conv2d(7, 7, 1))]}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("layers", READ_AGAIN.values(), ids=READ_AGAIN)
+def test_maps_that_are_read_again_later_stay(layers, target):
+    """Memory is used again when nobody reads it any more, and no earlier; also where two exits read one map."""
+    rng, shape = np.random.default_rng(5), (1, 8, 6)
+    stem = [Conv2d(1, 4, 3, pad=1), ReLU()]
+    behind = Sequential(stem + layers).output_shape(shape)
+    end = [Sigmoid(), Conv2d(behind[0], 5, 3, pad=1), Flatten(), Dense(5 * behind[1] * behind[2], 4)]
     images = some_images(rng, shape, 18)
-    predictor, right = Predictor(model, kernels=kernels(target)), model.predict_proba(images)
-    for count in (1, 2, 18):
-        assert_same_logits(predictor.predict_proba(images[:count]), right[:count])
+    assert_same(Classifier(filled(Sequential(stem + layers + end), rng), shape, names(4)), images, target)
+    stem, branch, trunk = (copy.deepcopy(filled(Sequential(part), rng)) for part in (stem, layers + end, layers + end))
+    net = BranchyNet(stem, branch, trunk, float("inf"), shape, names(4))
+    entropy = np.sort(net.explain(images).entropy)
+    for net.threshold in (0.0, float(entropy[8:10].mean()), 10.0):
+        assert_same(net, images, target)

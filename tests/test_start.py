@@ -85,18 +85,52 @@ def read_only_copy(folder):
 
 
 @compiled
-def test_importing_compiles_nothing(tmp_path):
+def test_importing_compiles_nothing_and_loads_no_compiler(tmp_path):
     code = """
-import json
+import sys
 import npcbnet.conversion, npcbnet.exits, npcbnet.modelfile, npcbnet.nets, npcbnet.optim, npcbnet.training
-from npcbnet.kernels import adam, conv, dense, pool, softmax
-found = {f"{module.__name__}.{name}": len(loop.signatures) for module in (adam, conv, dense, pool, softmax)
-         for name, loop in vars(module).items() if hasattr(loop, "signatures")}
-print(json.dumps(found))
+print({"numba", "llvmlite", "scipy"} & set(sys.modules))
 """
-    found = json.loads(run(code, NUMBA_CACHE_DIR=tmp_path / "cache").stdout)
-    assert "npcbnet.kernels.conv.forward_loop" in found and not any(found.values())
-    assert not list((tmp_path / "cache").rglob("*.nb*"))
+    assert run(code, NUMBA_CACHE_DIR=tmp_path / "cache").stdout == "set()\n"
+    assert not (tmp_path / "cache").exists()
+
+
+@compiled
+def test_the_first_call_replaces_all_loops_of_its_file_and_of_no_other():
+    code = """
+from npcbnet.kernels import _jit, dense, softmax
+import numpy as np
+held = dense.forward
+held(np.ones((2, 1), "f4"), np.ones((2, 3), "f4"), np.ones(3, "f4"), y := np.empty((3, 1), "f4"))
+assert (y == 3).all()
+assert dense.forward is dense.forward_loop is held.serves and dense.forward.signatures
+assert not any(isinstance(value, _jit.Loop) for value in vars(dense).values())
+assert isinstance(softmax.forward, _jit.Loop)
+held(np.ones((2, 1), "f4"), np.ones((2, 3), "f4"), np.ones(3, "f4"), y)  # who kept the old name is served, too
+"""
+    run(code)
+
+
+@compiled
+def test_threads_that_call_first_together_get_the_right_answer(tmp_path):
+    code = """
+import threading
+import numpy as np
+from npcbnet.kernels import conv
+x, w, b = np.ones((2, 5, 5, 1), "f4"), np.ones((3, 2, 3, 3), "f4"), np.zeros(3, "f4")
+ys = [np.zeros((3, 5, 5, 1), "f4") for _ in range(8)]
+threads = [threading.Thread(target=conv.forward, args=(x, w, b, 1, 1, y)) for y in ys]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert all((y[:, 1:4, 1:4] == 18).all() for y in ys)
+"""
+    assert run(code, NUMBA_CACHE_DIR=tmp_path).stderr == ""
+
+
+def test_compiled_has_a_name_and_other_names_are_unknown():
+    assert _jit.COMPILED is _jit.compiled()
+    with pytest.raises(AttributeError, match="no attribute 'COMPLIED'"):
+        _jit.COMPLIED
 
 
 @compiled

@@ -24,7 +24,7 @@ def he_normal(shape, fan_in, fan_out, rng):
 SCHEMES = {"lecun_normal": lecun_normal, "xavier_uniform": xavier_uniform, "he_normal": he_normal}
 
 
-def initialise(layer: Layer, rng: np.random.Generator, scheme="lecun_normal", dtype=np.float32):
+def initialise(layer: Layer, rng: "np.random.Generator", scheme="lecun_normal", dtype=np.float32):
     """Give a layer, or each in a container, fresh parameters; weights by `scheme`, biases 0. Returns the layer."""
     if scheme not in SCHEMES:
         raise UsageError(f"unknown initialiser {scheme!r}; choose one of {', '.join(SCHEMES)}")

@@ -6,9 +6,9 @@ from npcbnet.exits import leaves, probabilities_and_entropy
 from npcbnet.layers import Sequential, from_config, initialise
 from npcbnet.nets import lenet
 from npcbnet.nets.classifier import Classifier
-from npcbnet.nets.model import CHUNK, Model, check_logits, chunks
+from npcbnet.nets.model import Model, check_logits, chunks, together
 
-WAITING = 16 * CHUNK  # images that may wait for the trunk before it runs, so that it runs on full chunks
+WAITING = 16  # chunks of images that may wait for the trunk before it runs, so that it runs on full ones
 
 
 class BranchyNet(Model):
@@ -53,16 +53,16 @@ class BranchyNet(Model):
             if len(stay):
                 waiting.append(shared[stay])
                 places.append(here.start + stay)
-            if sum(map(len, places)) >= WAITING or (places and here.stop == len(images)):
+            if sum(map(len, places)) >= WAITING * together() or (places and here.stop == len(images)):
                 self._run_trunk(np.concatenate(waiting), np.concatenate(places), p, entropy, exits)
                 waiting, places = [], []
         return p, entropy, exits, None
 
     def _run_trunk(self, shared, places, p, entropy, exits):
         """Answer the images that did not leave: shared (M, ...) stem outputs, places (M,) rows of the answer."""
-        for start in range(0, len(places), CHUNK):
-            rows = places[start:start + CHUNK]
-            z, _ = self.trunk.forward(shared[start:start + CHUNK])
+        for start in range(0, len(places), together()):
+            rows = places[start:start + together()]
+            z, _ = self.trunk.forward(shared[start:start + together()])
             p[rows], entropy[rows] = probabilities_and_entropy(z)
             exits[rows] = 2
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.kernels._jit import COMPILED
+from npcbnet.kernels._jit import compiled
 from npcbnet.layers import Sequential
 from npcbnet.nets.images import as_floats, as_images
 
-# Images worked on together. The compiled loops give an image the same bits in any company. NumPy's matrix product does
-# not promise that, and an exit must never depend on the neighbours, so without Numba images go one by one.
-CHUNK = 64 if COMPILED else 1
 LARGEST_MAP = 2 ** 22  # values (16 MB): fewer images at a time where they are large, for a Pi with little memory
 
 
@@ -128,13 +125,22 @@ class Model(ABC):
         return np.empty((count, self.classes), np.float32), np.empty(count), np.ones(count, np.int64)
 
 
+def together():
+    """How many images are worked on together.
+
+    The compiled loops give an image the same bits in any company. NumPy's matrix product does not promise that, and an
+    exit must never depend on the neighbours, so without Numba images go one by one.
+    """
+    return 64 if compiled() else 1
+
+
 def chunks(images, peak=0):
-    """(slice, float images (n, C, H, W)) one after the other, n at most CHUNK.
+    """(slice, float images (n, C, H, W)) one after the other, n at most together().
 
     peak: values of one image in the net's largest map, where that may be more than 8 for each value of the image.
     """
     values = max(1, peak, 8 * int(np.prod(images.shape[1:])))
-    size = max(1, min(CHUNK, LARGEST_MAP // values))
+    size = max(1, min(together(), LARGEST_MAP // values))
     for start in range(0, len(images), size):
         here = slice(start, min(start + size, len(images)))
         yield here, as_floats(images[here])
