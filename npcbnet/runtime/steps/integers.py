@@ -69,7 +69,7 @@ def dense_group(program, operation, x):
 
 
 def roomy(target):
-    """The target as a convolution of pairs sees it: on Arm, products of pairs need registers of their own on the way."""
+    """The target as a convolution of pairs sees it: on Arm, products of pairs need registers of their own."""
     return replace(target, registers=target.registers // 2) if target.family == "arm" else target
 
 
