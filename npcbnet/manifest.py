@@ -1,7 +1,8 @@
 """What a model file says about itself, as JSON: written from a model, and checked before a model is built from it.
 
 {"format": 1, "npcbnet": version, "kind": key of nets.KINDS, "config": model.config(), "preprocessing": PREPROCESSING,
- "record": model.record, "arrays": {"part.layer.name": {"dtype": "<f4" or "<f2", "shape": [...], "sha256": hex digits}}}
+ "record": model.record,
+ "arrays": {"part.layer.name": {"dtype": "<f4", "<f2" or "|i1", "shape": [...], "sha256": hex digits}}}
 """
 import hashlib
 import json
@@ -18,6 +19,8 @@ from npcbnet.npyfile import damaged, one_line
 FORMAT = 1
 PREPROCESSING = "uint8 pixels / 255"
 DTYPES = {"float32": "<f4", "float16": "<f2"}
+INTEGER, SCALE = "|i1", "<f4"  # of a model's `integers`, and of its `scales`, which are never rounded
+SCALES = 1e-12, 1e12  # between these: the product of two is a normal float32
 
 # Far above any network for a small computer. Checked when a model is saved, too: what can be saved can be loaded.
 MAX_MANIFEST_BYTES = 1 << 20
@@ -32,7 +35,8 @@ MAX_TEXT = 200
 
 FIELDS = {"format", "npcbnet", "kind", "config", "preprocessing", "record", "arrays"}
 FORM = {"hidden": list, "activations": list, "halve_input": bool, "halve_output": bool, "output": str, "residual": bool,
-        "total": (int, float)}  # a converter's configuration
+        "total": (int, float)}  # a converter's configuration; a quantised one has QUANTISED, too
+QUANTISED = "quantised"
 SOURCE = {"branch": "stem", "trunk": "stem", "decoder": "encoder"}  # the part before a part; others take the image
 
 
@@ -96,8 +100,14 @@ def rebuild(manifest):
     if json.dumps(model.config(), sort_keys=True) != json.dumps(config, sort_keys=True):
         raise damaged(f"its configuration is not that of a {kind}: a field too many, or a value of another type")
     _check_sizes(model)
-    _check_arrays(manifest["arrays"], model.param_shapes())
+    _check_arrays(manifest["arrays"], model)
     return model
+
+
+def dtypes(model):
+    """{parameter name: types it may be stored as, a tuple}."""
+    special = dict.fromkeys(model.integers, (INTEGER,)) | dict.fromkeys(model.scales, (SCALE,))
+    return {name: special.get(name, tuple(DTYPES.values())) for name in model.param_shapes()}
 
 
 def digest(data):
@@ -168,11 +178,13 @@ def _nested_fields(value):
 
 def _check_form(form):
     """A converter's configuration."""
-    if not isinstance(form, dict) or set(form) != set(FORM):
+    if not isinstance(form, dict) or set(form) - {QUANTISED} != set(FORM) or not form.get(QUANTISED, [0]):
         raise damaged(f"its converter must have the fields {', '.join(FORM)}")
     for field, kind in FORM.items():
         if not isinstance(form[field], kind) or (field == "total" and isinstance(form[field], bool)):
             raise damaged(f"its converter's {field} cannot be {form[field]!r:.40}")
+    if not isinstance(form.get(QUANTISED, []), list):
+        raise damaged(f"its converter's {QUANTISED} cannot be {form[QUANTISED]!r:.40}")
     if len(form["hidden"]) > MAX_LAYERS or not all(isinstance(name, str) for name in form["activations"]):
         raise damaged(f"its converter has more than {MAX_LAYERS} layers, or activations that are not names")
 
@@ -209,8 +221,9 @@ def _check_sizes(model):
                           f"at most {MAX_MAP:,} are supported")
 
 
-def _check_arrays(arrays, shapes):
-    """The manifest's table of arrays against {name: shape} of the model's parameters."""
+def _check_arrays(arrays, model):
+    """The manifest's table of arrays against the model's parameters."""
+    shapes, allowed = model.param_shapes(), dtypes(model)
     if not isinstance(arrays, dict) or set(arrays) != set(shapes):
         strange = sorted(set(arrays) ^ set(shapes)) if isinstance(arrays, dict) else ["arrays"]
         raise damaged(f"its manifest and its configuration disagree about {strange[0]!r:.60}")
@@ -218,7 +231,7 @@ def _check_arrays(arrays, shapes):
         entry = arrays[name]
         if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "sha256"}:
             raise damaged(f"its manifest does not describe array {name!r}")
-        if entry["dtype"] not in DTYPES.values() or entry["shape"] != list(shape):
+        if entry["dtype"] not in allowed[name] or entry["shape"] != list(shape):
             raise damaged(f"array {name!r} is described as {entry['dtype']!r:.30} {entry['shape']!r:.40}, "
                           f"but the model needs {shape}")
 
@@ -228,3 +241,10 @@ def finite(name, array):
     if not np.isfinite(array).all():
         raise ModelFileError(f"array {name!r} holds NaN or infinity, so it answers nothing; train it again "
                              "with a smaller learning rate")
+
+
+def usable(name, scales):
+    """Raise ModelFileError, naming the array, unless these scales of quantised numbers are positive and sensible."""
+    if not ((scales >= SCALES[0]) & (scales <= SCALES[1])).all():
+        raise ModelFileError(f"array {name!r} holds scales that are not between {SCALES[0]:g} and {SCALES[1]:g}; "
+                             "quantise the model anew")

@@ -25,9 +25,10 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 def save(model, path, dtype="float32"):
     """Write a BranchyNet, CBNet or Classifier, with its `record`, to exactly `path`: the whole file or nothing.
 
-    dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The same model
-    gives the same bytes. Raises ModelFileError where the model cannot be stored (no parameters yet, NaN, a record that
-    is not JSON), UsageError where the path cannot be written.
+    dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The integers and
+    scales of quantised layers are stored as they are. The same model gives the same bytes. Raises ModelFileError where
+    the model cannot be stored (no parameters yet, NaN, a record that is not JSON), UsageError where the path cannot be
+    written.
     """
     if _text(path) is None:
         raise UsageError(f"save takes the path of a file, not {path!r:.60}")
@@ -52,10 +53,11 @@ def check(model):
 def load(name_or_path):
     """The model in a file, or a pretrained one by its name (modelfile.names lists them), ready to predict.
 
-    `.record` tells how it was trained. Parameters are float32 and C-contiguous; large ones start on a cache line.
+    `.record` tells how it was trained. Parameters are float32 (int8 where a quantised layer has them so) and
+    C-contiguous; large ones start on a cache line.
     Raises ModelFileError, one line that names the file, for whatever is missing, damaged, hostile or too new.
     """
-    path = _find(name_or_path)
+    path = find(name_or_path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would block, a device never end
             raise ModelFileError("is a folder or device, not a model file; give the path of the .npz inside")
@@ -84,8 +86,11 @@ def names():
         return []
 
 
-def _find(name_or_path):
-    """The Path meant by what the user gave: a pretrained name goes before a file of that name."""
+def find(name_or_path):
+    """The Path meant by what the user gave: a pretrained name goes before a file of that name.
+
+    Raises ModelFileError for what can be neither, or a name that is not known.
+    """
     text = _text(name_or_path)
     if text is None:
         raise ModelFileError(f"load takes a pretrained name or the path of a model file, not {name_or_path!r:.60}")
@@ -126,13 +131,16 @@ def _packed(model, dtype):
     if type(model) is not KINDS.get(getattr(model, "kind", None)):
         known = ", ".join(kind.__name__ for kind in KINDS.values())
         raise ModelFileError(f"a model file holds one of {known}, not {type(model).__name__}")
-    params, stored = model.params, manifests.DTYPES[dtype]
+    params, allowed, wanted = model.params, manifests.dtypes(model), manifests.DTYPES[dtype]
     arrays = {}
     for name, shape in model.param_shapes().items():
         if name not in params or params[name].shape != tuple(shape):
             raise ModelFileError(f"its parameter {name!r} is missing or not of shape {shape}; "
                                  "initialise and train it first")
-        manifests.finite(name, params[name])
+        if (params[name].dtype == np.int8) != (name in model.integers):
+            raise ModelFileError(f"its parameter {name!r} is {params[name].dtype}; quantise the model anew")
+        _check_values(name, params[name], model)
+        stored = wanted if wanted in allowed[name] else allowed[name][0]
         with np.errstate(over="ignore", under="ignore"):
             arrays[name] = stored, params[name].astype(stored)
         if not np.isfinite(arrays[name][1]).all():
@@ -162,16 +170,24 @@ def _read(file):
             raise damaged(f"array {strange[0]!r:.60} is missing, or no part of the model")
         model.set_params({name: _array(archive, entries[name], name, shape, manifest["arrays"][name])
                           for name, shape in shapes.items()})
+    for name, array in model.params.items():
+        _check_values(name, array, model)
     model.record = manifest["record"]
     return model
 
 
 def _array(archive, info, name, shape, described):
-    """One parameter, float32, checked. described: its {"dtype", "shape", "sha256"} in the manifest."""
+    """One parameter, float32 or int8. described: its {"dtype", "shape", "sha256"} in the manifest."""
     data = npyfile.read(archive, info, described["dtype"], shape)
     if manifests.digest(data) != described["sha256"]:
         raise damaged(f"array {name!r} does not match its checksum")
-    array = aligned_empty(shape, np.float32)
+    array = aligned_empty(shape, np.int8 if described["dtype"] == manifests.INTEGER else np.float32)
     array[...] = np.frombuffer(data, described["dtype"]).reshape(shape)
-    manifests.finite(name, array)
     return array
+
+
+def _check_values(name, array, model):
+    """Raise ModelFileError where a parameter holds NaN or infinity, or is a scale that is none."""
+    manifests.finite(name, array)
+    if name in model.scales:
+        manifests.usable(name, array)

@@ -87,7 +87,7 @@ def forward(layer, x, train=False):
 
 
 def test_every_layer_has_cases():
-    assert set(CASES) == {*LAYERS, "sequential"}
+    assert set(CASES) == {*LAYERS, "sequential"} - {"quantizedconv2d", "quantizeddense"}  # see test_quantized.py
     assert all(layer.name == name for name, cases in CASES.items() for layer, _ in cases)
 
 

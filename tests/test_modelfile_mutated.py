@@ -11,12 +11,19 @@ import numpy as np
 
 import npcbnet
 from npcbnet import nets, npyfile
+from npcbnet.compress.quantise import quantise
 from npcbnet.errors import ModelFileError
 from tests.test_modelfile_hostile import models, npy, pack, saved, unpack
 
 VALUES = (None, True, False, 0, 1, 2, 3, 5, 7, 12, -1, 64, 1025, 10 ** 6, 2 ** 31, 10 ** 19, 0.0, 0.5, 1e38, 1e300,
           "", "relu", "a", "conv2d", "linear", "softmax", "flatten", "\ud800", "é" * 300, [], [1, 12, 12], [2, 2],
           [[[]]], {}, {"layer": "relu"}, {"layer": "upsample2d"})
+
+
+def quantised():
+    """Two nets that compute with integers, one of them with a converter."""
+    images = np.random.default_rng(0).integers(0, 256, (9, 1, 12, 12), np.uint8)
+    return [quantise(model, images) for kind, model in models().items() if kind != "branchynet"]
 
 
 def places(value):
@@ -111,6 +118,7 @@ def mutated(path, data, rng):
 def test_3000_mutated_files(tmp_path):
     rng, path = random.Random(2024), tmp_path / "m.npz"
     sound = [saved(tmp_path, model, dtype) for model in models().values() for dtype in ("float32", "float16")]
+    sound += [saved(tmp_path, model) for model in quantised()]
     loaded, reasons, slowest, start = 0, set(), 0.0, time.perf_counter()
     for number in range(3000):
         mutated(path, sound[number % len(sound)], rng)

@@ -12,8 +12,8 @@ import pytest
 
 from npcbnet import losses
 from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
-                            GlobalAvgPool2d, GlobalMaxPool2d, Layer, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU,
-                            Reshape, Residual, Sigmoid, Softmax, Tanh)
+                            GlobalAvgPool2d, GlobalMaxPool2d, Layer, LeakyReLU, LocalResponseNorm, MaxPool2d,
+                            QuantizedConv2d, QuantizedDense, ReLU, Reshape, Residual, Sigmoid, Softmax, Tanh)
 from npcbnet.optim import SGD, Adam
 from npcbnet.quantize import dequantize, dynamic_quantize, quantize
 from tests.make_onnx_nodes import FILE, NAMES
@@ -22,15 +22,12 @@ with np.load(FILE, allow_pickle=False) as stored:
     ARRAYS = {name: stored[name] for name in stored.files}
 CASES = json.loads(str(ARRAYS["cases"]))
 
-INTEGERS = "no layer computes with integers yet"
 LACKING = {
     "gemm_default_matrix_bias": "Dense has one bias an output, not one for every image and output",
     "add_bcast": "Residual, our only addition, adds arrays of one shape",
     "nllloss_NC": "our losses start from logits, not from log-probabilities",
     "argmax_no_keepdims_example": "labels are NumPy's own argmax; there is no operator of ours to judge",
     "argmax_no_keepdims_random": "labels are NumPy's own argmax; there is no operator of ours to judge",
-    "qlinearmatmul_2D_uint8_float32": INTEGERS, "qlinearmatmul_2D_int8_float32": INTEGERS, "qlinearconv": INTEGERS,
-    "matmulinteger": INTEGERS, "convinteger_without_padding": INTEGERS, "convinteger_with_padding": INTEGERS,
 }
 
 
@@ -224,6 +221,30 @@ def dropout(attributes, x, ratio=0.5, training=False):
     return Dropout(float(ratio)).forward(x, bool(training), np.random.default_rng(0))[0]
 
 
+def shifted(x, zero_point=0, axis=0):
+    """8-bit integers less their zero point (or one for each index along `axis`), as our layers' `sums` take them."""
+    shape = [-1 if i == axis and np.size(zero_point) > 1 else 1 for i in range(x.ndim)]
+    return x.astype(np.float64) - np.asarray(zero_point, np.float64).reshape(shape)
+
+
+def integer_matmul(attributes, a, b, a_zero=0, b_zero=0):
+    return QuantizedDense(*b.shape).sums(shifted(a, a_zero), shifted(b, b_zero, 1)).astype(np.int32)
+
+
+def integer_conv(attributes, x, weight, x_zero=0, weight_zero=0):
+    kernel, stride, pad, x = window({"kernel_shape": weight.shape[2:], **attributes}, shifted(x, x_zero))
+    layer = QuantizedConv2d(weight.shape[1], weight.shape[0], kernel, stride, pad)
+    return layer.sums(x, shifted(weight, weight_zero)).astype(np.int32)
+
+
+def requantized(product):
+    """ONNX's QLinear form of a product of integers: sums times both scales, quantised anew."""
+    def run(attributes, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero):
+        sums = product(attributes, a, b, a_zero, b_zero)
+        return quantize(sums * (a_scale * b_scale), y_scale, y_zero)
+    return run
+
+
 RUN = {
     "Conv": conv, "ConvTranspose": conv_transpose, "MaxPool": max_pool, "AveragePool": average_pool,
     "GlobalAveragePool": lambda attributes, x: GlobalAvgPool2d().forward(x)[0],
@@ -241,6 +262,8 @@ RUN = {
     "SoftmaxCrossEntropyLoss": cross_entropy, "Adam": adam, "Momentum": momentum,
     "QuantizeLinear": lambda attributes, *inputs: quantize(*inputs, attributes.get("axis", 1)),
     "DequantizeLinear": lambda attributes, *inputs: dequantize(*inputs, attributes.get("axis", 1)),
+    "MatMulInteger": integer_matmul, "ConvInteger": integer_conv,
+    "QLinearMatMul": requantized(integer_matmul), "QLinearConv": requantized(integer_conv),
     "DynamicQuantizeLinear": lambda attributes, x: dynamic_quantize(x),
 }
 

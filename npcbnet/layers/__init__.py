@@ -15,6 +15,9 @@ from npcbnet.layers.initialise import initialise
 from npcbnet.layers.leakyrelu import LeakyReLU
 from npcbnet.layers.localresponsenorm import LocalResponseNorm
 from npcbnet.layers.maxpool2d import MaxPool2d
+from npcbnet.layers.quantized import Quantized
+from npcbnet.layers.quantizedconv2d import QuantizedConv2d
+from npcbnet.layers.quantizeddense import QuantizedDense
 from npcbnet.layers.relu import ReLU
 from npcbnet.layers.relu6 import ReLU6
 from npcbnet.layers.residual import Residual
@@ -26,13 +29,13 @@ from npcbnet.layers.upsample2d import Upsample2d
 
 __all__ = ["AvgPool2d", "BatchNorm2d", "Clip", "Container", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "Flatten",
            "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer", "LeakyReLU", "LocalResponseNorm", "MaxPool2d",
-           "ReLU", "ReLU6", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh", "Upsample2d",
-           "from_config", "initialise"]
+           "Quantized", "QuantizedConv2d", "QuantizedDense", "ReLU", "ReLU6", "Reshape", "Residual", "Sequential",
+           "Sigmoid", "Softmax", "Tanh", "Upsample2d", "from_config", "initialise"]
 
 LAYERS = {layer.name: layer for layer in
           (AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
-           GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6, Reshape, Residual, Sigmoid, Softmax,
-           Tanh, Upsample2d)}
+           GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, QuantizedConv2d, QuantizedDense, ReLU, ReLU6,
+           Reshape, Residual, Sigmoid, Softmax, Tanh, Upsample2d)}
 MAX_DEPTH = 8  # of lists and layers in each other: three Residuals; a file may not recurse as deep as it likes
 
 

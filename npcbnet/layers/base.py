@@ -19,7 +19,8 @@ class Layer(ABC):
     field in `defaults` is left out of it at that value: so a field can be added, and files from before it still load.
     `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it. Those in
     `statistics` are measured in training, not learned: in their gradient's place stands the step that they ask for, to
-    be subtracted as it is. `starts`, {name: constant}, is for parameters that begin neither drawn nor at 0.
+    be subtracted as it is. `starts`, {name: constant}, is for parameters that begin neither drawn nor at 0. Those in
+    `integers` are int8, all others floats; those in `scales` are positive, and a model file never rounds them.
     """
 
     name = ""
@@ -27,6 +28,8 @@ class Layer(ABC):
     defaults = {}
     nested = ()  # fields that hold layers themselves
     statistics = ()
+    integers = ()
+    scales = ()
     starts = {}
 
     def __init__(self):

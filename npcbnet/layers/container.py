@@ -5,7 +5,7 @@ from npcbnet.layers.base import Layer
 
 
 class Container(Layer):
-    """Parameters, gradients and statistics of a part are named "part.name", however deep the parts nest."""
+    """Parameters, gradients, statistics and the like of a part are named "part.name", however deep the parts nest."""
 
     @abstractmethod
     def parts(self):
@@ -27,7 +27,18 @@ class Container(Layer):
 
     @property
     def statistics(self):
-        return tuple(f"{part}.{name}" for part, layer in self.parts().items() for name in layer.statistics)
+        return self._named("statistics")
+
+    @property
+    def integers(self):
+        return self._named("integers")
+
+    @property
+    def scales(self):
+        return self._named("scales")
+
+    def _named(self, group):
+        return tuple(f"{part}.{name}" for part, layer in self.parts().items() for name in getattr(layer, group))
 
     def param_shapes(self):
         return {f"{part}.{name}": shape for part, layer in self.parts().items()

@@ -32,6 +32,8 @@ def initialise(layer: Layer, rng: "np.random.Generator", scheme="lecun_normal", 
         for inner in layer.parts().values():
             initialise(inner, rng, scheme, dtype)
         return layer
+    if layer.integers:
+        raise UsageError(f"{type(layer).__name__} is made from a trained layer by npcbnet.compress, not initialised")
     for name, shape in layer.param_shapes().items():
         drawn = name == "weight" and name not in layer.starts
         array = SCHEMES[scheme](shape, *layer.fans(), rng) if drawn else np.full(shape, layer.starts.get(name, 0))

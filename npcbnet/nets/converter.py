@@ -1,11 +1,12 @@
 """The converting autoencoder: a hard image in, an easy image of the same class out (CBNet, section III-A)."""
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers import (AvgPool2d, Dense, Flatten, ReLU, Reshape, Sequential, Sigmoid, Softmax, Upsample2d,
-                            initialise)
+from npcbnet.layers import (AvgPool2d, Dense, Flatten, QuantizedDense, ReLU, Reshape, Sequential, Sigmoid, Softmax,
+                            Upsample2d, initialise)
 from npcbnet.nets.images import as_images
 from npcbnet.nets.model import chunks
 
@@ -20,7 +21,8 @@ class ConverterConfig:
     halve_input: 2x2 means of the image go in. halve_output: a picture of half the sides comes out, enlarged bilinearly.
     output: "softmax" (Table I; its values sum to `total`, and the picture is divided by its brightest pixel),
     "linear" (clipped to 0..1) or "sigmoid". residual: the output is added to the image; a nudge, not the paper's
-    conversion.
+    conversion. quantised: whether the inputs of each dense layer are signed, if these are QuantizedDense; empty: they
+    are not.
     """
 
     hidden: tuple
@@ -30,8 +32,13 @@ class ConverterConfig:
     output: str = "linear"
     residual: bool = False
     total: float = 1.0
+    quantised: tuple = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "quantised", tuple(self.quantised))
+        if self.quantised and len(self.quantised) != len(self.hidden) + 1:
+            raise ShapeError(f"a quantised converter of {len(self.hidden) + 1} dense layers says of the inputs of each "
+                             f"whether they are signed, not {self.quantised!r:.60}")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "activations", tuple(self.activations))
         if not self.hidden or len(self.hidden) != len(self.activations):
@@ -63,12 +70,14 @@ class Converter:
             raise ShapeError(f"a converter that halves its input or output needs even sides, not {height}x{width}")
         encoder = ([AvgPool2d(2)] if config.halve_input else []) + [Flatten()]
         features = Sequential(encoder).output_shape(self.input_shape)[0]
-        for size, activation in zip(config.hidden, config.activations):
-            encoder += [Dense(features, size)] + ([ReLU()] if activation == "relu" else [])
+        dense = [partial(QuantizedDense, signed=flag) for flag in config.quantised]
+        dense = dense or [Dense] * (len(config.hidden) + 1)
+        for make, size, activation in zip(dense, config.hidden, config.activations):
+            encoder += [make(features, size)] + ([ReLU()] if activation == "relu" else [])
             features = size
         small = (channels, height // 2, width // 2) if config.halve_output else self.input_shape
         last = {"linear": [], "sigmoid": [Sigmoid()], "softmax": [Softmax(config.total)]}[config.output]
-        decoder = [Dense(features, int(np.prod(small))), *last, Reshape(small)]
+        decoder = [dense[-1](features, int(np.prod(small))), *last, Reshape(small)]
         self.encoder = Sequential(encoder)
         self.decoder = Sequential(decoder + ([Upsample2d()] if config.halve_output else []))
 
@@ -85,7 +94,9 @@ class Converter:
 
     def config(self):
         """JSON values of the form."""
-        return {**asdict(self.form), "hidden": list(self.form.hidden), "activations": list(self.form.activations)}
+        values = {**asdict(self.form), "hidden": list(self.form.hidden), "activations": list(self.form.activations),
+                  "quantised": list(self.form.quantised)}
+        return {field: value for field, value in values.items() if field != "quantised" or value}
 
     def macs(self):
         """Multiply-adds for one image."""

@@ -57,7 +57,20 @@ class Model(ABC):
     @property
     def statistics(self):
         """Names of the parameters that are measured in training, not learned."""
-        return tuple(f"{part}.{name}" for part in self.parts for name in getattr(self, part).statistics)
+        return self._named("statistics")
+
+    @property
+    def integers(self):
+        """Names of the parameters that are int8."""
+        return self._named("integers")
+
+    @property
+    def scales(self):
+        """Names of the parameters that say what an integer is worth."""
+        return self._named("scales")
+
+    def _named(self, group):
+        return tuple(f"{part}.{name}" for part in self.parts for name in getattr(getattr(self, part), group))
 
     def param_shapes(self):
         """{name: shape} of all parameters, without allocating any."""
@@ -76,8 +89,9 @@ class Model(ABC):
         return sum(math.prod(shape) for name, shape in self.param_shapes().items() if name not in measured)
 
     def parameter_bytes(self):
-        """Bytes of all parameters as the model computes with them (float32)."""
-        return 4 * sum(map(math.prod, self.param_shapes().values()))
+        """Bytes of all parameters as the model computes with them: float32, or int8."""
+        whole = self.integers
+        return sum(math.prod(shape) * (1 if name in whole else 4) for name, shape in self.param_shapes().items())
 
     def predict(self, images):
         """Labels (N,) int64 of the images; as_images tells what arrays it takes. Raises ShapeError."""

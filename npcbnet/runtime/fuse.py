@@ -13,22 +13,24 @@ import numpy as np
 
 from npcbnet.errors import ShapeError
 from npcbnet.layers import (BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, ReLU6,
-                            Reshape, Residual, Sequential)
+                            Quantized, QuantizedConv2d, Reshape, Residual, Sequential)
 
 NO_BOUNDS = (-np.inf, np.inf)
 TOO_FAR = 1e30  # from zero: sums on the way (Winograd's are larger than their results) might overflow
 POOLS = ("maxpool2d", "avgpool2d", "globalavgpool2d", "globalmaxpool2d")
-CLAMPING = ("conv", "dense", "pool", "clamp", "scale", "residual", "upsample2d")  # kinds that clamp on the way
+CONVOLUTIONS = ("conv", "quantizedconv2d")
+CLAMPING = (*CONVOLUTIONS, "dense", "quantizeddense", "pool", "clamp", "scale", "residual", "upsample2d")  # on the way
 
 
 @dataclass(frozen=True)
 class Operation:
     """One operation: its kind, the layer it comes from, shapes before and after, and what was fused into it.
 
-    weight, bias: float32; of a convolution (F, C / groups, K, K) and (F,), already with a batch normalisation's scale.
-    window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and columns before a fused 2x2 maximum
-    (pool). bounds: the result is clamped to them. parts: the operations of a residual's body and of its shortcut.
-    reach: no result, nor any sum on the way, is further from zero, for images in 0..1.
+    weight, bias: float32 (a quantised layer's weight: int8); of a convolution (F, C / groups, K, K) and (F,), already
+    with a batch normalisation's scale. window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and
+    columns before a fused 2x2 maximum (pool). bounds: the result is clamped to them. parts: the operations of a
+    residual's body and of its shortcut. reach: no result, nor any sum on the way, is further from zero, for images in
+    0..1.
     """
 
     kind: str
@@ -65,7 +67,8 @@ def fuse(layers, shape):
         try:
             if bounds is not None and last is not None and last.kind in CLAMPING:
                 operations[-1] = replace(last, bounds=tuple(float(np.clip(b, *bounds)) for b in last.bounds))
-            elif _halves(layer) and last is not None and last.kind == "conv" and not last.pool and last.window[0] == 1:
+            elif _halves(layer) and last is not None and last.kind in CONVOLUTIONS and not last.pool \
+                    and last.window[0] == 1:
                 operations[-1] = replace(last, after=after, pool=True)
             elif isinstance(layer, BatchNorm2d) and last is not None and _plain_conv(last):
                 scale, shift = scale_and_shift(layer)
@@ -96,6 +99,8 @@ def _reach(operation, before):
         weight = np.abs(operation.weight, dtype=np.float64)
         sums = weight.sum(axis=0 if operation.kind == "dense" else tuple(range(1, weight.ndim)))
         return float((sums * before + np.abs(operation.bias)).max())
+    if isinstance(layer, Quantized):
+        return float((128 * 256 * layer.summed * layer.scale().astype(np.float64) + np.abs(operation.bias)).max())
     if operation.kind == "residual":
         parts = [reaching(part, before) for part in operation.parts]
         if not all(step.sure for part in parts for step in part):
@@ -159,6 +164,9 @@ def _operations(layer, before, after, bounds):
                        bias=_bias(layer, after[0]), window=(layer.stride, layer.pad, layer.groups), behind=after[1:])
     elif isinstance(layer, Dense):
         made = replace(made, weight=layer.params["weight"].astype(np.float32), bias=_bias(layer, after[0]))
+    elif isinstance(layer, Quantized):
+        window = (layer.stride, layer.pad, layer.groups) if isinstance(layer, QuantizedConv2d) else ()
+        made = replace(made, weight=layer.params["weight"], bias=layer.params["bias"], window=window, behind=after[1:])
     elif isinstance(layer, (Flatten, Reshape)):
         made = replace(made, kind="reshape")
     elif layer.name in POOLS:

@@ -2,7 +2,7 @@
 from dataclasses import replace
 
 from npcbnet.runtime.fuse import fuse, reaching
-from npcbnet.runtime.steps import conv, dense, others
+from npcbnet.runtime.steps import conv, dense, integers, others
 from npcbnet.runtime.steps.others import elementwise
 
 
@@ -66,8 +66,8 @@ def residual(program, operation, x, pad):
     return y
 
 
-FLAT = ("dense", "softmax", "reshape")  # kinds that want their input without a frame
+FLAT = ("dense", "quantizeddense", "softmax", "reshape")  # kinds that want their input without a frame
 STEPS = {"conv": conv.conv, "dense": dense.dense, "pool": others.pool, "clamp": others.clamp, "scale": others.scale,
          "sigmoid": others.sigmoid, "tanh": others.tanh, "leakyrelu": others.leaky, "softmax": others.softmax,
          "upsample2d": others.upsample, "spread": others.spread, "localresponsenorm": others.local_response,
-         "reshape": reshape, "residual": residual}
+         "quantizeddense": integers.dense, "quantizedconv2d": integers.conv, "reshape": reshape, "residual": residual}

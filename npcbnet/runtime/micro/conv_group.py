@@ -11,17 +11,19 @@ The map lies in a frame of zeros as wide as the padding. All channels of a place
 that its inputs stay near.
 
 row: x (corner of the frame), w, b, y, bounds, C and channel tiles of one group of channels, groups of channels,
-x's row and channel stride, y's row and channel stride, P, Q (of the convolution), rows and columns of y.
-fixed: kernel, stride, outs, pool. Weights are packed (groups, tile, C, K, K, outs), biases (groups,
-tile, outs).
+x's row and channel stride, y's row and channel stride, P, Q (of the convolution), rows and columns of y; with pairs,
+then each output's scale. fixed: kernel, stride, outs, pool, pairs (1: x and w are pairs of integers, as `products`
+says). Weights are packed (groups, tile, C, K, K, outs), biases and scales (groups, tile, outs).
 """
+from npcbnet.runtime.micro.products import products
 from npcbnet.runtime.micro.vectors import clamp
 
 PLACES = 4
 
 
-def write(f, kernel, stride, outs, pool):
+def write(f, kernel, stride, outs, pool, pairs=0):
     """The function's text."""
+    terms, scales = products(f, pairs), f.pointer(16) if pairs else None
     x, w, b, y, bounds = f.pointers(0, 5)
     C, tiles, groups, x_row, x_channel, y_row, y_channel, P, Q, rows, columns = f.numbers(5, 11)
     low, high = f.broadcast(bounds, 0), f.broadcast(bounds, 1)
@@ -37,31 +39,35 @@ def write(f, kernel, stride, outs, pool):
             with f.loop(0, groups * tiles) as t:
                 wt, bt, yt = f.at(w, t * C * taps), f.at(b, t * outs), f.at(y, t * y_channel * outs)
                 xg = f.at(x, t / tiles * C * x_channel)
-                sums = _sums(f, [f.at(xg, offset) for offset in offsets], wt, C, x_row, x_channel, kernel, outs, group)
+                at = [f.at(xg, offset) for offset in offsets]
+                sums = _sums(f, terms, at, wt, C, x_row, x_channel, kernel, outs, group)
                 for o in range(outs):
                     four, bias, to = sums[o * PLACES:o * PLACES + PLACES], f.broadcast(bt, o), across
+                    four = [terms.floats(each) for each in four]
+                    scale = f.broadcast(scales, t * outs + o) if pairs else None
                     if pool:
                         four = [f.largest(f.largest(four[0], four[1]), f.largest(four[2], four[3]))]
                         to = [q]
                     for column, value in zip(to, four):
-                        f.store(clamp(f, value + bias, low, high), yt, y_channel * o + p * y_row + column * group)
+                        value = clamp(f, terms.finished(value, scale, bias), low, high)
+                        f.store(value, yt, y_channel * o + p * y_row + column * group)
     return f.finish()
 
 
-def _sums(f, at, w, C, x_row, x_channel, kernel, outs, group):
+def _sums(f, terms, at, w, C, x_row, x_channel, kernel, outs, group):
     """Sums of all taps for `outs` channels x PLACES places, whose windows begin at the addresses `at`."""
-    start = [f.constant(0.0)] * (outs * PLACES)
+    start = [terms.zero] * (outs * PLACES)
     with f.loop(0, C, carried=start) as channel:
         wc = f.at(w, channel.number * (kernel * kernel * outs))
         with f.loop(0, kernel, carried=channel.sums) as row:
             offset, wk = channel.number * x_channel + row.number * x_row, f.at(wc, row.number * (kernel * outs))
             rows = [f.at(place, offset) for place in at]
             for l in range(kernel):
-                here = [f.load(place, l * group) for place in rows]
+                here = [terms.load(place, l * group) for place in rows]
                 for o in range(outs):
-                    weight = f.broadcast(wk, l * outs + o)
+                    weight = terms.spread(wk, l * outs + o)
                     for i in range(PLACES):
-                        row.sums[o * PLACES + i] = f.fma(here[i], weight, row.sums[o * PLACES + i])
+                        row.sums[o * PLACES + i] = terms.add(here[i], weight, row.sums[o * PLACES + i])
         channel.sums[:] = row.results
     return channel.results
 

@@ -9,17 +9,20 @@
 Vectors run over the whole map, not over its short rows, so only the two or three columns between rows are wasted.
 `outs` output channels x `vectors` registers are summed at once: one load feeds `outs` multiply-adds, one weight
 `vectors`. Bias, pooling and clamping are the next step's (`finish_plane`), unless the sums are the result but for
-bias and clamp, as those of a 1x1 convolution without frames are (`direct`).
+bias and clamp, as those of a 1x1 convolution without frames are (`direct`). Of a map of integer pairs (`products`) they
+are handed on as floats.
 
 row: x, w, y, C and channel tiles of one group of channels, groups of channels, position tiles, pitch, x's channel
-stride, y's channel stride. If direct, then also b and bounds. fixed: kernel, outs, vectors, direct. Weights are
-packed (groups, tile, C, K, K, outs).
+stride, y's channel stride. If direct, then also b and bounds. fixed: kernel, outs, vectors, direct, pairs
+(1: x and w are pairs). Weights are packed (groups, tile, C, K, K, outs).
 """
+from npcbnet.runtime.micro.products import products
 from npcbnet.runtime.micro.vectors import clamp
 
 
-def write(f, kernel, outs, vectors, direct):
+def write(f, kernel, outs, vectors, direct, pairs=0):
     """The function's text."""
+    terms = products(f, pairs)
     x, w, y = f.pointers(0, 3)
     C, tiles, groups, places, pitch, x_channel, y_channel = f.numbers(3, 7)
     taps, wide = kernel * kernel * outs, vectors * f.lanes
@@ -30,20 +33,20 @@ def write(f, kernel, outs, vectors, direct):
         xg = f.at(x, t / tiles * C * x_channel)
         with f.loop(0, places) as place:
             xp = f.at(xg, place * wide)
-            with f.loop(0, C, carried=[f.constant(0.0)] * (outs * vectors)) as loop:
+            with f.loop(0, C, carried=[terms.zero] * (outs * vectors)) as loop:
                 sums, xc, wc = loop.sums, f.at(xp, loop.number * x_channel), f.at(wt, loop.number * taps)
                 for k in range(kernel):
                     row = f.at(xc, pitch * k)
                     for l in range(kernel):
-                        here = [f.load(row, l + u * f.lanes) for u in range(vectors)]
+                        here = [terms.load(row, l + u * f.lanes) for u in range(vectors)]
                         for o in range(outs):
-                            weight = f.broadcast(wc, (k * kernel + l) * outs + o)
+                            weight = terms.spread(wc, (k * kernel + l) * outs + o)
                             for u in range(vectors):
-                                sums[o * vectors + u] = f.fma(here[u], weight, sums[o * vectors + u])
+                                sums[o * vectors + u] = terms.add(here[u], weight, sums[o * vectors + u])
             for o in range(outs):
                 bias = f.broadcast(b, t * outs + o) if direct else None
                 for u in range(vectors):
-                    value = loop.results[o * vectors + u]
+                    value = terms.floats(loop.results[o * vectors + u])
                     value = clamp(f, value + bias, low, high) if direct else value
                     f.store(value, yt, y_channel * o + place * wide + u * f.lanes)
     return f.finish()

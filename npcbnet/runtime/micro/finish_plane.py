@@ -7,26 +7,30 @@ Bias and clamping commute with the maximum, so they are done once for four sums.
 written as zeros: they fall into the frame right of it, or where the next row will be written.
 
 row: x, b, y, bounds, F, P, Q (of the convolution), x's pitch, x's channel stride, y's row and channel stride,
-rows and columns of y. fixed: pool (0: none, 1: max), stride (of the convolution, whose sums are those of stride 1).
+rows and columns of y; with pairs, then each channel's scale. fixed: pool (0: none, 1: max), stride (of the
+convolution, whose sums are those of stride 1), pairs (1: they are sums of integers).
 """
+from npcbnet.runtime.micro.products import products
 from npcbnet.runtime.micro.vectors import clamp
 
 
-def write(f, pool, stride):
+def write(f, pool, stride, pairs=0):
     """The function's text."""
+    terms, scales = products(f, pairs), f.pointer(13) if pairs else None
     x, b, y, bounds = f.pointers(0, 4)
     F, P, Q, pitch, x_channel, y_row, y_channel, rows, columns = f.numbers(4, 9)
     low, high = f.broadcast(bounds, 0), f.broadcast(bounds, 1)
     zero = f.constant(0.0)
     with f.loop(0, F) as c:
         xc, yc, bias = f.at(x, c * x_channel), f.at(y, c * y_channel), f.broadcast(b, c)
+        scale = f.broadcast(scales, c) if pairs else None
         with f.loop(0, rows) as p:
             upper = p * 2 if pool else p * stride
             lower = f.select(upper + 1 < P, upper + 1, upper) if pool else upper
             first, second = f.at(xc, upper * pitch), f.at(xc, lower * pitch)
             with f.loop(0, columns, step=f.lanes) as q:
                 value = _pooled(f, first, second, q, Q) if pool else picked(f, first, q, stride)
-                value = clamp(f, value + bias, low, high)
+                value = clamp(f, terms.finished(value, scale, bias), low, high)
                 inside = lanes_below(f, columns - q)
                 f.store(f.select(inside, value, zero), yc, p * y_row + q)
     return f.finish()

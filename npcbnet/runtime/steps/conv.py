@@ -144,8 +144,7 @@ def group(program, operation, x, pad):
     """A group of images: four places and a few channels at a time."""
     stride, own_pad, groups = operation.window
     F, C, K, _ = operation.weight.shape
-    most = 5 if program.library.target.registers >= 32 else 2  # four places x outs sums
-    outs = packing.even(F // groups, most, divides=groups > 1)
+    outs = group_outputs(program.library.target, F, groups)
     weight, channels = packing.grouped_tiles(operation.weight, outs, groups)
     bias, _ = packing.grouped_tiles(operation.bias, outs, groups)
     y = result(program, operation, pad, more=groups * channels * outs - F)
@@ -154,3 +153,9 @@ def group(program, operation, x, pad):
                  *operation.behind, *y.sides[1:], kernel=K, stride=stride, outs=outs, pool=int(operation.pool),
                  sure=operation.sure)
     return y
+
+
+def group_outputs(target, outputs, groups):
+    """How many outputs `conv_group` sums at once, each of them at four places."""
+    most = 5 if target.registers >= 32 else 2
+    return packing.even(outputs // groups, most, divides=groups > 1)

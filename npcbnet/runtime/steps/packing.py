@@ -57,3 +57,17 @@ def listed(parts, unroll=1):
         places += [mine, columns + np.arange(extra)]
         ends.append(ends[-1] + len(mine) + extra)
     return np.concatenate(values), np.concatenate(places), np.array(ends, np.int64)
+
+
+def pairs(weight):
+    """(F, C, ...) int8 -> (F, C / 2 rounded up, 2, ...): channels two by two, a zero beside a last one."""
+    F, C = weight.shape[:2]
+    full = np.zeros((F, -(-C // 2) * 2, *weight.shape[2:]), weight.dtype)
+    full[:, :C] = weight
+    return full.reshape(F, -1, 2, *weight.shape[2:])
+
+
+def words(paired):
+    """(F, C, 2, ...) int8 -> (F, C, ...) int32: a pair as two numbers of 16 bits, the first in the lower half."""
+    wide = paired.astype(np.int32)
+    return (wide[:, :, 0] & 0xFFFF) | wide[:, :, 1] << 16

@@ -1,0 +1,52 @@
+"""python -m npcbnet.compress MODEL: make a trained model smaller and faster, and see what that costs in accuracy."""
+import argparse
+import json
+import sys
+
+from npcbnet.cli import run_command
+
+EXAMPLE = """examples:
+  python -m npcbnet.compress digits-lenet --int8            weights and sums in 8-bit integers
+  python -m npcbnet.compress mnist-cbnet-table1 --prune 0.8 --out pruned.npz    four in five weights left out
+  python -m npcbnet.compress runs/mnist/cbnet.npz --float16 --data mnist --json
+
+Dense layers on one image wait for their weights, so fewer or shorter ones are faster. Convolutions hardly do: as
+integers they take a quarter of the file, but can be slower than floats; with --dense-only they stay as they are.
+Scales are measured on validation images, fitting after pruning sees training images; the test set only judges."""
+
+
+def parser():
+    """The command's options."""
+    p = argparse.ArgumentParser(prog="python -m npcbnet.compress", description=__doc__, epilog=EXAMPLE,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("model", help="a pretrained name such as mnist-lenet, or the path of a model file")
+    kinds = p.add_mutually_exclusive_group(required=True)
+    kinds.add_argument("--float16", action="store_true", help="round all parameters to 16 bits")
+    kinds.add_argument("--int8", action="store_true", help="8-bit integers in dense layers and convolutions")
+    kinds.add_argument("--prune", type=float, metavar="SHARE",
+                       help="leave out this share (0..1) of the weights of large dense layers")
+    p.add_argument("--dense-only", action="store_true", help="with --int8: leave convolutions in floats")
+    p.add_argument("--data", help="data set that calibrates and judges: a name or a path (default: the model's own)")
+    p.add_argument("--out", metavar="FILE", help="file to write (default: MODEL-KIND.npz in this folder)")
+    p.add_argument("--seed", type=int, default=0, help="draws the images that calibrate or fit (default: 0)")
+    p.add_argument("--threads", type=int, default=1, help="threads that judge; no result depends on them (default: 1)")
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return p
+
+
+def main(arguments=None):
+    """The command. Returns its exit status."""
+    options = parser().parse_args(arguments)
+
+    def go():
+        from npcbnet.compress import variant
+        kind = "float16" if options.float16 else "int8" if options.int8 else "prune"
+        result = variant.compress(options.model, kind, options.prune, not options.dense_only, options.data,
+                                  options.out, options.seed, options.threads)
+        print(json.dumps(result, indent=2) if options.json else variant.text(result))
+
+    return run_command(go)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

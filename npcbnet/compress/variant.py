@@ -1,0 +1,128 @@
+"""A model's smaller variant from beginning to end: made, judged beside the model, saved.
+
+Calibration and the choice of a percentile see validation images, fitting after pruning sees training images; the test
+images are seen once, by what was chosen.
+"""
+import copy
+import os
+from pathlib import Path
+
+import numpy as np
+
+from npcbnet import data, evaluate, modelfile, runtime
+from npcbnet.compress.prune import prune
+from npcbnet.compress.quantise import quantise
+from npcbnet.errors import UsageError
+
+PERCENTILES = (100.0, 99.99, 99.9)  # of a layer's inputs: what the greatest integer stands for
+CALIBRATION, FITTED, TIMED = 512, 5000, 200  # validation, training and test images for each purpose
+KINDS = ("float16", "int8", "prune")
+
+
+def dataset_of(model, name=None):
+    """The data set called `name`, else that of the model's own record, in the model's shape.
+
+    Raises UsageError where none is named, or its classes are not the model's.
+    """
+    words = str(model.record.get("command", "")).split()  # python -m npcbnet.train mnist ...
+    name = name or (words[3] if len(words) > 3 else None)
+    if not name:
+        raise UsageError("the model's file does not say what it was trained on; name the data set with --data")
+    dataset = data.load(name, shape=model.input_shape)
+    if len(dataset.class_names) != model.classes:
+        raise UsageError(f"{name} has {len(dataset.class_names)} classes, the model knows {model.classes}; "
+                         "name the data set that it was trained on with --data")
+    return dataset
+
+
+def make(model, dataset, kind, share=None, convolutions=True, seed=0, threads=1):
+    """(the variant, how it was made as a dict). kind: one of KINDS; share: of weights to prune, 0..1; convolutions:
+    whether they become integers, too.
+
+    seed: draws the images that calibrate or fit. Raises UsageError where the model has nothing to make smaller.
+    """
+    rng = np.random.default_rng(seed)
+    if kind == "float16":
+        return halved(model), {"kind": kind}
+    if kind == "prune":
+        return prune(model, share, some(dataset.train, FITTED, rng)), {"kind": kind, "share": share, "seed": seed}
+    images = some(dataset.validation, CALIBRATION, rng)
+    made = {percentile: quantise(model, images, percentile, convolutions) for percentile in PERCENTILES}
+    right = {percentile: accuracy(variant, dataset.validation, threads) for percentile, variant in made.items()}
+    best = max(PERCENTILES, key=lambda percentile: right[percentile])  # the first of equals: nothing clipped
+    return made[best], {"kind": kind, "convolutions": convolutions, "percentile": best, "seed": seed}
+
+
+def halved(model):
+    """A copy of the model with its parameters rounded to float16; integers and scales stay. Raises UsageError."""
+    made, kept = copy.deepcopy(model), {*model.integers, *model.scales}
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = {name: array.astype(np.float16).astype(np.float32) for name, array in model.params.items()
+                   if name not in kept}
+    if not all(np.isfinite(array).all() for array in rounded.values()):
+        raise UsageError("the model has parameters beyond 65504, the largest float16 number")
+    made.set_params(rounded)
+    return made
+
+
+def some(split, count, rng):
+    """At most `count` of a split's images, drawn."""
+    return split.images[np.sort(rng.permutation(len(split.images))[:count])]
+
+
+def accuracy(model, split, threads=1):
+    """Share of a split's images that the compiled model labels rightly."""
+    return float((runtime.compile(model, threads).predict(split.images) == split.labels).mean())
+
+
+def compare(before, after, dataset, threads=1):
+    """What the variant costs and saves: a dict of {"before", "after"} for each measure, and the drops in points.
+
+    Latency is that of `predict` on one test image through the engine, in ms; the two take turns.
+    """
+    models, test = {"before": before, "after": after}, dataset.test
+    places = np.linspace(0, len(test.images) - 1, min(TIMED, len(test.images))).astype(int)
+    timed = evaluate.latencies(models, test.images[places])
+    result = {"validation_accuracy": {key: accuracy(model, dataset.validation, threads)
+                                      for key, model in models.items()},
+              "test_accuracy": {key: accuracy(model, test, threads) for key, model in models.items()},
+              "latency_ms": {key: timed[key].latency_ms for key in models}}
+    for split in ("validation", "test"):
+        right = result[f"{split}_accuracy"]
+        result[f"{split}_drop_points"] = 100 * (right["before"] - right["after"])
+    return result
+
+
+def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, seed=0, threads=1):
+    """Load a model, make the variant, judge and save it; the figures as a dict that json can write.
+
+    name: pretrained, or a model file's path; kind, share, convolutions: as `make`; dataset: a name or path, default:
+    the model's own; out: the file, default: NAME-KIND.npz in this folder. Raises UsageError, and what load and save
+    raise.
+    """
+    if seed < 0:
+        raise UsageError(f"the seed must be at least 0, not {seed}")
+    model = modelfile.load(name)
+    chosen = dataset_of(model, dataset)
+    after, how = make(model, chosen, kind, share, convolutions, seed, threads)
+    figures = compare(model, after, chosen, threads)
+    after.record = {**model.record, "compressed": how, "test_accuracy": figures["test_accuracy"]["after"]}
+    path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
+    modelfile.save(after, path, "float16" if kind == "float16" else "float32")
+    return {"model": str(name), "data": chosen.name, **how, **figures, "out": str(path),
+            "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
+
+
+def text(result):
+    """The figures as a few lines to read."""
+    def row(what, values, form, more=""):
+        return f"{what:<22}{form.format(values['before']):>12} -> {form.format(values['after']):>10}  {more}".rstrip()
+
+    lines = [f"{result['model']} with {result['kind']}, judged on {result['data']}"]
+    for split in ("validation", "test"):
+        lines.append(row(f"{split} accuracy", result[f"{split}_accuracy"], "{:.2%}",
+                         f"drop {result[f'{split}_drop_points']:.2f} points"))
+    time, size = result["latency_ms"], result["file_bytes"]
+    lines.append(row("one image, ms", time, "{:.4f}", f"{time['before'] / time['after']:.2f} times as fast"))
+    lines.append(row("file, bytes", size, "{:,}", f"{size['before'] / size['after']:.2f} times as small"))
+    return "\n".join([*lines, f"saved as {result['out']}"])
