@@ -12,7 +12,7 @@ from scipy.signal import correlate2d
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy as scipy_entropy
 
-from npcbnet.kernels import adam, conv, dense, depthwise, pool, softmax
+from npcbnet.kernels import adam, conv, dense, depthwise, pool, softmax, winograd, winograd_weights
 from npcbnet.kernels._jit import COMPILED
 
 BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
@@ -169,6 +169,78 @@ def test_conv_bits_do_not_depend_on_the_batch(C, F, K, stride, pad, H, W):
         return y
 
     assert_bits_do_not_depend_on_the_batch(run, rng.standard_normal((C, H, W, 40), np.float32))
+
+
+def winograd_cases(seed, dtype):
+    """(rng, K, tile, C, F, H, T, N): every kernel size, more and fewer channels than a block of five."""
+    rng = np.random.default_rng(seed)
+    for case in range(CASES // 2):
+        K, N = 3 + 2 * (case % 3), (BATCHES[::-1])[case % len(BATCHES)]
+        C, F = (int(value) for value in rng.integers(2, 13 if COMPILED else 7, 2))
+        yield rng, K, 11 - K, C, F, int(rng.integers(1, LARGEST + 1)), int(rng.integers(1, 4)), N
+
+
+@both_dtypes
+@implementations(winograd, "evaluate")
+def test_winograd_evaluate(evaluate, dtype):
+    for rng, K, tile, C, _, H, T, N in winograd_cases(17, dtype):
+        A, B, _ = winograd.matrices(K)
+        for matrix, pad, W in (B, int(rng.integers(0, K)), T * tile - 1), (A, 0, T * tile - K // 2):
+            x, v = rng.standard_normal((C, H, W, N)).astype(dtype), unset((10, C, H, T, N), dtype)
+            evaluate(x, matrix.astype(dtype), tile, pad, v)
+            expected = np.zeros(v.shape)
+            for t, i in np.ndindex(T, matrix.shape[1]):
+                if 0 <= t * tile + i - pad < W:
+                    expected[:, :, :, t] += matrix[:, i, None, None, None] * x[:, :, t * tile + i - pad]
+            assert_close(v, expected, dtype, (K, x.shape))
+
+
+@both_dtypes
+@implementations(winograd, "interpolate")
+def test_winograd_interpolate(interpolate, dtype):
+    for rng, K, tile, C, F, H, T, N in winograd_cases(18, dtype):
+        A, B, _ = winograd.matrices(K)
+        top = int(rng.integers(0, K))
+        H = max(H, K - 2 * top)
+        v, u = (rng.standard_normal(shape).astype(dtype) for shape in ((10, C, H, T, N), (10, F, C, K)))
+        b, P = rng.standard_normal(F).astype(dtype), H + 2 * top - K + 1
+        m = np.zeros((10, F, P, T, N))
+        for e, f, c, k, p in np.ndindex(10, F, C, K, P):
+            if 0 <= p + k - top < H:
+                m[e, f, p] += u[e, f, c, k].astype(float) * v[e, c, p + k - top]
+        for matrix, left, Q in (A, 0, T * tile - 1), (B, min(2, K - 1), (T - 1) * tile + 10 - 2 * min(2, K - 1)):
+            expected = np.zeros((F, P, Q, N)) + b[:, None, None, None]
+            for t, i in np.ndindex(T, matrix.shape[1]):
+                if 0 <= t * tile + i - left < Q:
+                    expected[:, :, t * tile + i - left] += np.tensordot(matrix[:, i], m, 1)[:, :, t]
+            y = unset(expected.shape, dtype)
+            interpolate(v, u, matrix.astype(dtype), tile, left, top, b, y)
+            assert_close(y, expected, dtype, (K, v.shape, u.shape, top, left))
+
+
+@both_dtypes
+@implementations(winograd_weights, "weight_gradient")
+def test_winograd_weight_gradient(weight_gradient, dtype):
+    for rng, K, _, C, F, H, T, N in winograd_cases(19, dtype):
+        top = int(rng.integers(0, K))
+        H = max(H, K - 2 * top)
+        P = H + 2 * top - K + 1
+        v, d = (rng.standard_normal(shape).astype(dtype) for shape in ((10, C, H, T, N), (10, F, P, T, N)))
+        expected = np.zeros((10, F, C, K))
+        for e, k, p in np.ndindex(10, K, P):
+            if 0 <= p + k - top < H:
+                expected[e, :, :, k] += np.tensordot(d[e, :, p].astype(float), v[e, :, p + k - top], ((1, 2), (1, 2)))
+        du = unset(expected.shape, np.float64)
+        weight_gradient(v, d, top, du)
+        assert_close(du, expected, dtype, (K, v.shape, d.shape, top))
+
+
+@pytest.mark.parametrize("K", [3, 5, 7])
+def test_winograd_matrices_make_a_correlation(K):
+    A, B, G = winograd.matrices(K)
+    rng = np.random.default_rng(20)
+    d, g = rng.standard_normal(10), rng.standard_normal(K)
+    np.testing.assert_allclose(A.T @ ((G @ g) * (B @ d)), np.correlate(d, g, "valid"), atol=1e-12)
 
 
 def depthwise_cases(seed, dtype):

@@ -3,6 +3,7 @@ import numpy as np
 
 from npcbnet.errors import ShapeError
 from npcbnet.kernels import conv, depthwise
+from npcbnet.layers import winograd
 from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
 
 
@@ -11,6 +12,7 @@ class Conv2d(Layer):
 
     groups: the channels in and out are cut into so many groups, and each output sees the inputs of its own group. With
     groups = C = F the convolution is depthwise. bias=False: none, where a BatchNorm2d follows that has its own.
+    In training, large enough ones go by winograd.py, which rounds a little differently.
     """
 
     name = "conv2d"
@@ -49,17 +51,21 @@ class Conv2d(Layer):
         shape = self.output_shape(x.shape[1:])
         weight, bias = self.params["weight"], self.params.get("bias")
         x = images_last(x).astype(weight.dtype, copy=False)
-        window = self.stride, self.pad, self.groups
-        y = convolved(x, weight, bias, *window, (*shape, x.shape[3]))
+        window, shape = (self.stride, self.pad, self.groups), (*shape, x.shape[3])
+        if train and winograd.pays(x.shape, weight.shape, shape, *window):
+            y, gradients = winograd.convolved(x, weight, bias, self.pad, shape)
+        else:
+            y, gradients = convolved(x, weight, bias, *window, shape), direct_gradients(x, weight, *window)
         if not train:
             return images_first(y), None
 
         def backward(dy, need_dx=True):
             dy = images_last(dy)
-            grads = {"weight": weight_gradient(x, dy, weight, *window)}
+            dweight, dx = gradients(dy, need_dx)
+            grads = {"weight": dweight}
             if bias is not None:
                 grads["bias"] = dy.reshape(len(bias), -1).sum(axis=1)
-            return (images_first(input_gradient(dy, weight, None, *window, x.shape)) if need_dx else None), grads
+            return (images_first(dx) if need_dx else None), grads
 
         return images_first(y), backward
 
@@ -85,6 +91,15 @@ def convolved(x, weight, bias, stride, pad, groups, shape):
         for mine, own in _groups(len(x), len(weight), groups):
             conv.forward(x[mine], weight[own], bias[own], stride, pad, y[own])
     return y
+
+
+def direct_gradients(x, weight, stride, pad, groups):
+    """The backward pass of y = convolved(x, weight, ...): dy, need_dx -> its gradients by weight and by x (or None)."""
+    def gradients(dy, need_dx):
+        dx = input_gradient(dy, weight, None, stride, pad, groups, x.shape) if need_dx else None
+        return weight_gradient(x, dy, weight, stride, pad, groups), dx
+
+    return gradients
 
 
 def weight_gradient(x, dy, weight, stride, pad, groups):

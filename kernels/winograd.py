@@ -1,0 +1,295 @@
+"""Convolution with stride 1 for fewer multiplications (Winograd, 1980; Lavin and Gray, 2016), images last in memory.
+
+A product of two polynomials can be found from their values at a few points. Along a row of an image, a tile of m
+outputs y of one kernel row g of K weights reads m + K - 1 = 10 inputs d, and with ten points
+
+    y = A^T [ (G g) * (B^T d) ]                            10 multiplications in place of m K: for K = 5, 30
+
+G g are the weights' values at the points, B^T d the inputs'. Sums over kernel rows and channels are taken there, point
+by point, before A^T brings them back:
+
+    x (C, H, W, N) --evaluate, B^T--> v (10, C, H, T, N) --+--interpolate, A^T--> y (F, P, Q, N)
+    w (F, C, K, K) --G--> u (10, F, C, K) -----------------+
+
+T tiles of m outputs make a row of Q. Only rows are cut into tiles, not columns as well: on maps as small as LeNet's the
+transforms would cost what the products save, and above and below the map no padding is multiplied. All of it is linear
+in x and in w, so that the backward pass is made of the transposes:
+
+    dy --evaluate, A--> d (10, F, P, T, N);   d, u --interpolate, B--> dx;   d, v --weight_gradient--> du --G^T--> dw
+
+(`weight_gradient` is in winograd_weights.py.)
+
+Rounding: about 3e-6 of the largest value in float32. A sum's order, and so its bits, differ from conv.py's: prediction,
+where an image's bits must not depend on its batch, does without.
+"""
+import numpy as np
+
+from npcbnet.kernels._jit import choose, jit
+
+# The points are 0, +p and -p of these, and infinity. Of pairs p with few bits these round best: 2.3e-6, where the
+# customary 1, 2, 1/2 and 4 give 12e-6 (the largest error of y, dx and dw, K = 5, 10 to 20 channels, random values).
+PAIRS = (0.375, 0.875, 1.25, 2.0)
+POINTS = 2 * len(PAIRS) + 2
+STRETCH = 640  # floats of several rows that are worked on together: 10 stretches fit the first-level cache
+
+
+def matrices(kernel):
+    """A (10, m), B (10, 10) and G (10, K), float64, for an odd K of 3 to 7; rows in the order 0, +p, -p, ..., infinity.
+
+    Row e of A and G evaluates a polynomial at point e, row e of B is the one that is 0 at all other points.
+    """
+    finite = np.array([0.0, *(sign * p for p in PAIRS for sign in (1, -1))])
+    A, B, G = np.zeros((POINTS, POINTS + 1 - kernel)), np.zeros((POINTS, POINTS)), np.zeros((POINTS, kernel))
+    for e, point in enumerate(finite):
+        others = np.delete(finite, e)
+        A[e] = point ** np.arange(A.shape[1])
+        G[e] = point ** np.arange(kernel) / np.prod(point - others)
+        B[e, :-1] = np.poly(others)[::-1]
+    A[-1, -1] = G[-1, -1] = 1
+    B[-1] = np.poly(finite)[::-1]
+    return A, B, G
+
+
+@jit
+def _aligned(size, like):
+    """`size` values that start on a cache line."""
+    memory = np.empty(size + 16, like.dtype)
+    start = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[start:start + size]
+
+
+@jit
+def _copy(to, to_at, source, source_at, n):
+    """n neighbouring values of one flat array into another."""
+    a, b = to[to_at:to_at + n], source[source_at:source_at + n]
+    for i in range(n):
+        a[i] = b[i]
+
+
+@jit
+def _values(matrix, frame, tile, v, v_at, v_step, n, N):
+    """Values of one row at all points: v[e] = sum over i of matrix[e, i] * input i of every tile.
+
+    Input i of tile t lies in frame[i % tile, t + i // tile], N images each. Rows +p and -p of the matrix have the same
+    even columns, and odd ones of opposite sign: the two halves of the sum are shared.
+    """
+    d0, d1 = frame[0, :n], frame[1, :n]
+    d2, d3 = frame[2 % tile, 2 // tile * N:2 // tile * N + n], frame[3 % tile, 3 // tile * N:3 // tile * N + n]
+    d4, d5 = frame[4 % tile, 4 // tile * N:4 // tile * N + n], frame[5 % tile, 5 // tile * N:5 // tile * N + n]
+    d6, d7 = frame[6 % tile, 6 // tile * N:6 // tile * N + n], frame[7 % tile, 7 // tile * N:7 // tile * N + n]
+    d8, d9 = frame[8 % tile, 8 // tile * N:8 // tile * N + n], frame[9 % tile, 9 // tile * N:9 // tile * N + n]
+    for e in range(0, 9, 2):
+        one, two = (0, 9) if e == 0 else (e - 1, e)
+        a0, a2, a4, a6, a8 = matrix[one, 0], matrix[one, 2], matrix[one, 4], matrix[one, 6], matrix[one, 8]
+        a1, a3, a5, a7, a9 = matrix[two, 1], matrix[two, 3], matrix[two, 5], matrix[two, 7], matrix[two, 9]
+        v0, v1 = v[v_at + one * v_step:v_at + one * v_step + n], v[v_at + two * v_step:v_at + two * v_step + n]
+        if e == 0:
+            for i in range(n):
+                even = a0 * d0[i] + a2 * d2[i] + a4 * d4[i] + a6 * d6[i] + a8 * d8[i]
+                odd = a1 * d1[i] + a3 * d3[i] + a5 * d5[i] + a7 * d7[i] + a9 * d9[i]
+                v0[i], v1[i] = even, odd
+        elif a6 == 0 and a8 == 0:
+            for i in range(n):
+                even = a0 * d0[i] + a2 * d2[i] + a4 * d4[i]
+                odd = a1 * d1[i] + a3 * d3[i] + a5 * d5[i]
+                p, q = even - odd, even + odd
+                v0[i], v1[i] = p, q
+        else:
+            for i in range(n):
+                even = a0 * d0[i] + a2 * d2[i] + a4 * d4[i] + a6 * d6[i] + a8 * d8[i]
+                odd = a1 * d1[i] + a3 * d3[i] + a5 * d5[i] + a7 * d7[i] + a9 * d9[i]
+                p, q = even - odd, even + odd
+                v0[i], v1[i] = p, q
+
+
+@jit
+def evaluate_loop(x, matrix, tile, pad, v):
+    """Fill v (10, C, H, T, N): v[e, c, h, t] = sum over i of matrix[e, i] * x[c, h, t * tile + i - pad]."""
+    C, H, W, N = x.shape
+    T = v.shape[3]
+    n, width = T * N, (T + 2) * N
+    full = np.zeros((10, 10), x.dtype)
+    full[:, :matrix.shape[1]] = matrix
+    frame = _aligned(tile * width, x)
+    frame[:] = 0
+    x_flat, v_flat = x.reshape(-1), v.reshape(-1)
+    for c in range(C):
+        for h in range(H):
+            for w in range(W):
+                _copy(frame, (w + pad) % tile * width + (w + pad) // tile * N, x_flat, ((c * H + h) * W + w) * N, N)
+            _values(full, frame.reshape(tile, width), tile, v_flat, (c * H + h) * n, C * H * n, n, N)
+
+
+@jit
+def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n, fresh):
+    """Add `taps` weighted stretches of x to `outputs` stretches of y, or with `fresh` fill y with their sum.
+
+    As in conv.py, but 25 weights at a time, which suits kernels of 5 rows.
+    """
+    s = w_step
+    o = 0
+    while o < outputs:
+        block = 5 if o + 5 <= outputs else 1
+        y0 = y[y_at + o * y_step:y_at + o * y_step + n]
+        y1 = y[y_at + (o + 1) * y_step:y_at + (o + 1) * y_step + n]
+        y2 = y[y_at + (o + 2) * y_step:y_at + (o + 2) * y_step + n]
+        y3 = y[y_at + (o + 3) * y_step:y_at + (o + 3) * y_step + n]
+        y4 = y[y_at + (o + 4) * y_step:y_at + (o + 4) * y_step + n]
+        if fresh and (block == 1 or taps < 5):
+            y0[:] = 0
+            if block == 5:
+                y1[:] = 0
+                y2[:] = 0
+                y3[:] = 0
+                y4[:] = 0
+        t = 0
+        while t < taps:
+            x0 = x[x_at[t]:x_at[t] + n]
+            a = w_at[t] + o * s
+            a0 = w[a]
+            if block == 5:
+                a1, a2, a3, a4 = w[a + s], w[a + 2 * s], w[a + 3 * s], w[a + 4 * s]
+            if t + 5 <= taps:
+                x1, x2 = x[x_at[t + 1]:x_at[t + 1] + n], x[x_at[t + 2]:x_at[t + 2] + n]
+                x3, x4 = x[x_at[t + 3]:x_at[t + 3] + n], x[x_at[t + 4]:x_at[t + 4] + n]
+                b, c, d, e = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s, w_at[t + 4] + o * s
+                b0, c0, d0, e0 = w[b], w[c], w[d], w[e]
+                if block == 5:
+                    b1, b2, b3, b4 = w[b + s], w[b + 2 * s], w[b + 3 * s], w[b + 4 * s]
+                    c1, c2, c3, c4 = w[c + s], w[c + 2 * s], w[c + 3 * s], w[c + 4 * s]
+                    d1, d2, d3, d4 = w[d + s], w[d + 2 * s], w[d + 3 * s], w[d + 4 * s]
+                    e1, e2, e3, e4 = w[e + s], w[e + 2 * s], w[e + 3 * s], w[e + 4 * s]
+                if block == 5 and fresh and t == 0:
+                    for i in range(n):
+                        u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
+                        r0 = a0 * u + b0 * v + c0 * p + d0 * q + e0 * r
+                        r1 = a1 * u + b1 * v + c1 * p + d1 * q + e1 * r
+                        r2 = a2 * u + b2 * v + c2 * p + d2 * q + e2 * r
+                        r3 = a3 * u + b3 * v + c3 * p + d3 * q + e3 * r
+                        r4 = a4 * u + b4 * v + c4 * p + d4 * q + e4 * r
+                        y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
+                elif block == 5:
+                    for i in range(n):  # all loads before all stores, or the compiler must expect them to overlap
+                        u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
+                        r0 = y0[i] + a0 * u + b0 * v + c0 * p + d0 * q + e0 * r
+                        r1 = y1[i] + a1 * u + b1 * v + c1 * p + d1 * q + e1 * r
+                        r2 = y2[i] + a2 * u + b2 * v + c2 * p + d2 * q + e2 * r
+                        r3 = y3[i] + a3 * u + b3 * v + c3 * p + d3 * q + e3 * r
+                        r4 = y4[i] + a4 * u + b4 * v + c4 * p + d4 * q + e4 * r
+                        y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
+                else:
+                    for i in range(n):
+                        y0[i] = y0[i] + a0 * x0[i] + b0 * x1[i] + c0 * x2[i] + d0 * x3[i] + e0 * x4[i]
+                t += 5
+            elif block == 5:
+                for i in range(n):
+                    u = x0[i]
+                    r0, r1, r2, r3, r4 = y0[i] + a0 * u, y1[i] + a1 * u, y2[i] + a2 * u, y3[i] + a3 * u, y4[i] + a4 * u
+                    y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
+                t += 1
+            else:
+                for i in range(n):
+                    y0[i] = y0[i] + a0 * x0[i]
+                t += 1
+        o += block
+
+
+@jit
+def _columns(matrix, i, m, f, at, n, even, odd):
+    """Add to `even` and `odd` columns i and i + 1 of the matrix, transposed, times m[:, f], stretches of n.
+
+    What +p and -p share goes to even columns as their sum, to odd ones as their difference.
+    """
+    v0, v1, v2, v3 = m[0, f, at:at + n], m[1, f, at:at + n], m[2, f, at:at + n], m[3, f, at:at + n]
+    v4, v5, v6, v7 = m[4, f, at:at + n], m[5, f, at:at + n], m[6, f, at:at + n], m[7, f, at:at + n]
+    v8, v9 = m[8, f, at:at + n], m[9, f, at:at + n]
+    a0, a1, a2, a3, a4 = matrix[0, i], matrix[1, i], matrix[3, i], matrix[5, i], matrix[7, i]
+    b0, b1, b2, b3, b4 = matrix[9, i + 1], matrix[1, i + 1], matrix[3, i + 1], matrix[5, i + 1], matrix[7, i + 1]
+    for k in range(n):
+        p1, p2, p3, p4, q1, q2, q3, q4 = v1[k], v3[k], v5[k], v7[k], v2[k], v4[k], v6[k], v8[k]
+        r = even[k] + a0 * v0[k] + a1 * (p1 + q1) + a2 * (p2 + q2) + a3 * (p3 + q3) + a4 * (p4 + q4)
+        s = odd[k] + b0 * v9[k] + b1 * (p1 - q1) + b2 * (p2 - q2) + b3 * (p3 - q3) + b4 * (p4 - q4)
+        even[k], odd[k] = r, s
+
+
+@jit
+def interpolate_loop(v, u, matrix, tile, left, top, b, y):
+    """Fill y (F, P, Q, N) with b (F,) plus the products of v (10, C, H, T, N) and u (10, F, C, K), transformed back.
+
+    m[e, f, p, t] = sum over c, k of u[e, f, c, k] * v[e, c, p + k - top, t], of the rows that exist; it adds
+    sum over e of matrix[e, i] * m[e, f, p, t] to y[f, p, t * tile + i - left].
+    """
+    E, C, H, T, N = v.shape
+    F, P, Q = y.shape[:3]
+    K, n, width = u.shape[3], T * N, (T + 2) * N
+    rows = max(1, STRETCH // n) if C > 3 else 1
+    m = _aligned(E * F * rows * n, v)
+    points = m.reshape(E, F, rows * n)
+    frame = _aligned(tile * width, v)
+    lines = frame.reshape(tile, width)
+    v_flat, u_flat, y_flat = v.reshape(-1), u.reshape(-1), y.reshape(-1)
+    x_at, w_at = np.empty(C * K, np.int64), np.empty(C * K, np.int64)
+    for p in range(0, P, rows):
+        end = min(P, p + rows)
+        for e in range(E):
+            # Kernel rows that reach the same output rows go together; first, if there are any, those that reach all
+            start = max(0, top - p)
+            fresh = start < K and end - 1 + start - top < H
+            if not fresh:
+                points[e] = 0
+            j = 0
+            while j < K:
+                k = (start + j) % K
+                first, last = max(p, top - k), min(end, H + top - k)
+                taps = 0
+                while j < K and first == max(p, top - k) and last == min(end, H + top - k):
+                    for c in range(C):
+                        x_at[taps] = ((e * C + c) * H + first + k - top) * n
+                        w_at[taps] = (e * F * C + c) * K + k
+                        taps += 1
+                    j += 1
+                    k = (start + j) % K
+                if first < last:
+                    _mix(m, (e * F * rows + first - p) * n, rows * n, F, v_flat, x_at, taps, u_flat, w_at, C * K,
+                         (last - first) * n, fresh)
+                    fresh = False
+        for f in range(F):
+            for r in range(p, end):
+                frame[:] = b[f]
+                for i in range(0, matrix.shape[1], 2):
+                    at = i // tile * N
+                    even, odd = lines[i % tile, at:at + n], lines[i % tile + 1, at:at + n]
+                    _columns(matrix, i, points, f, (r - p) * n, n, even, odd)
+                for q in range(left, left + Q):
+                    _copy(y_flat, ((f * P + r) * Q + q - left) * N, frame, q % tile * width + q // tile * N, N)
+
+
+def evaluate_numpy(x, matrix, tile, pad, v):
+    """The same in NumPy: every tile as a view, one matrix product."""
+    T, inputs = v.shape[3], matrix.shape[1]
+    missing = max(0, (T - 1) * tile + inputs - pad - x.shape[2])
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, missing), (0, 0)))
+    tiles = np.lib.stride_tricks.sliding_window_view(padded, inputs, axis=2)[:, :, :T * tile:tile]
+    v[:] = np.moveaxis(tiles @ matrix.T, -1, 0)
+
+
+def _rows(v, P, K, top):
+    """The K rows that each of P output rows sees, zeros where there is none, as a view (10, C, P, T, N, K)."""
+    padded = np.pad(v, ((0, 0), (0, 0), (top, max(0, P + K - 1 - top - v.shape[2])), (0, 0), (0, 0)))
+    return np.lib.stride_tricks.sliding_window_view(padded, K, axis=2)[:, :, :P]
+
+
+def interpolate_numpy(v, u, matrix, tile, left, top, b, y):
+    """The same in NumPy."""
+    F, P, Q, N = y.shape
+    T, inputs = v.shape[3], matrix.shape[1]
+    m = np.stack([np.tensordot(weight, rows, axes=((1, 2), (0, 4)))
+                  for weight, rows in zip(u, _rows(v, P, u.shape[3], top))])
+    wide = np.zeros((F, P, (T - 1) * tile + inputs, N), y.dtype)
+    for i in range(inputs):
+        wide[:, :, i:i + (T - 1) * tile + 1:tile] += np.tensordot(matrix[:, i], m, axes=1)
+    y[:] = wide[:, :, left:left + Q] + b[:, None, None, None]
+
+
+evaluate = choose(evaluate_loop, evaluate_numpy)
+interpolate = choose(interpolate_loop, interpolate_numpy)
