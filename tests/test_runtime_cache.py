@@ -210,7 +210,6 @@ def test_a_warm_cache_compiles_nothing_and_loads_no_training_code(model_file, ri
     assert not modules & (set(NOT_ON_A_PI) - {"scipy"})  # Numba imports scipy of its own accord
 
 
-@pytest.mark.xfail(strict=True, reason="runtime.compile asks whether Numba compiles, which imports it")
 def test_predicting_with_a_warm_cache_does_not_load_numba(model_file):
     modules = answer(start(model_file))[2]
     assert "llvmlite.binding" in modules

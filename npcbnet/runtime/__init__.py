@@ -19,8 +19,8 @@ def compile(model, threads=1):
     methods, which calls the layers one by one. Raises UsageError for impossible `threads`, ShapeError for a model
     without parameters.
     """
-    from npcbnet.kernels._jit import COMPILED
-    if not COMPILED:
+    from npcbnet.kernels._jit import SWITCHED_OFF
+    if SWITCHED_OFF or not _llvmlite_loads():
         return Layerwise(model, threads)
     try:
         from npcbnet.runtime.target import host
@@ -30,3 +30,12 @@ def compile(model, threads=1):
         return Layerwise(model, threads)
     from npcbnet.runtime.predictor import Predictor
     return Predictor(model, threads)
+
+
+def _llvmlite_loads():
+    """Can machine code be made here? Numba, which brings llvmlite along, need not be loaded for that."""
+    try:
+        import llvmlite.binding  # noqa: F401
+    except Exception:  # not installed, or its library cannot load on this machine
+        return False
+    return True

@@ -28,7 +28,7 @@ class Library:
     """The micro-kernels for one Target. `address` gives a kernel's; what was loaded stays loaded."""
 
     def __init__(self, target: Target):
-        self.target, self._addresses, self._engines = target, {}, []
+        self.target, self._addresses, self._engine = target, {}, None
         self._lock = threading.Lock()  # several threads may compile their models at once
         self.compiled = []  # names of the kernels that were not in the cache
 
@@ -49,18 +49,20 @@ class Library:
         return import_module(f"npcbnet.runtime.micro.{name}").write(function, **fixed)
 
     def _load(self, key, name, fixed):
-        path = _folder() and _folder() / f"{self._hash(key)}.o"
+        digest = self._hash(key)
+        path, symbol = _folder() and _folder() / f"{digest}.o", f"{name}_{digest[:16]}"
         code = _read(path)
         if code is None:
-            code = emit(self.text(name, **fixed), self.target)
+            text = self.text(name, **fixed).replace(f"@{name}(ptr", f"@{symbol}(ptr", 1)  # one engine, all sizes
+            code = emit(text, self.target)
             self.compiled.append(key)
             _keep(path, code)
         llvm = _llvm()
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(self.target))
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        self._engines.append(engine)
-        return engine.get_function_address(name)
+        if self._engine is None:
+            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(self.target))
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        return self._engine.get_function_address(symbol)
 
     def _hash(self, key):
         llvm = _llvm()

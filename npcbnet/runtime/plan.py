@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from npcbnet.layers.base import aligned_empty
 from npcbnet.runtime import context
 from npcbnet.runtime.micro.executor import WORDS
 
@@ -126,9 +125,10 @@ class Program:
         """The address of an array that all threads share; of `dtype`, on a cache line."""
         with np.errstate(over="ignore"):
             array = np.asarray(array, dtype)
-        kept = aligned_empty((max(array.size, 65536 // array.itemsize) + SLACK,), dtype)
-        kept[:array.size] = array.ravel()
-        kept[array.size:] = 0
+        memory = np.zeros(array.nbytes + 320, np.uint8)  # room to start on a cache line and to read over the end
+        start = -memory.ctypes.data % 64
+        kept = memory[start:start + array.nbytes].view(dtype)
+        kept[:] = array.ravel()
         self.weights.append(kept)
         return kept.ctypes.data
 
