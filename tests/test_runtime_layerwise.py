@@ -90,11 +90,13 @@ def test_here_there_is_none():
 
 
 @needs_engine
-def test_a_machine_without_an_engine_says_so_and_works(monkeypatch):
+@pytest.mark.parametrize("error", [ImportError, pytest.param(OSError, marks=pytest.mark.xfail(
+    strict=True, reason="a library that cannot be loaded is an OSError, which compile lets through (bench's bug 20)"))])
+def test_a_machine_without_an_engine_says_so_and_works(error, monkeypatch):
     from npcbnet.runtime import target
 
     def none():
-        raise ImportError("no engine for armv7l processors")
+        raise error("no engine for armv7l processors")
 
     monkeypatch.setattr(target, "host", none)
     model, images = models()[0], some_images(np.random.default_rng(3), SHAPE, 3)
