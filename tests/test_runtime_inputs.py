@@ -247,7 +247,6 @@ def test_the_predictor_is_of_the_model_as_it_was(rng):
 
 
 @needs_engine
-@pytest.mark.xfail(strict=True, reason="the group is kept without its places (bug 21)")
 def test_too_little_memory_once_is_no_trouble_later(rng, monkeypatch):
     from npcbnet.runtime.plan import Program
     images, model = some_images(rng, SHAPE, 40), models()[0]

@@ -90,8 +90,7 @@ def test_here_there_is_none():
 
 
 @needs_engine
-@pytest.mark.parametrize("error", [ImportError, pytest.param(OSError, marks=pytest.mark.xfail(
-    strict=True, reason="a library that cannot be loaded is an OSError, which compile lets through (bench's bug 20)"))])
+@pytest.mark.parametrize("error", [ImportError, OSError])
 def test_a_machine_without_an_engine_says_so_and_works(error, monkeypatch):
     from npcbnet.runtime import target
 

@@ -25,7 +25,7 @@ def compile(model, threads=1):
     try:
         from npcbnet.runtime.target import host
         host()
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         warnings.warn(f"npcbnet: {error}, so the layers are called one by one, which is slower", RuntimeWarning, 2)
         return Layerwise(model, threads)
     from npcbnet.runtime.predictor import Predictor

@@ -153,9 +153,10 @@ class Predictor:
             crew = [self._one]
         else:
             if self._group is None:
-                self._group = program_of(self.model, self._library, int(groups_pay(self.model, self._library)))
-                self._places = [self._group.place() for _ in range(self.threads)]
+                group = program_of(self.model, self._library, int(groups_pay(self.model, self._library)))
+                self._places = [group.place() for _ in range(self.threads)]
                 self._crew = Crew(self.threads - 1)
+                self._group = group  # last: where memory is short before, the next batch begins anew
             crew = self._places[:max(1, min(self.threads, count // self._group.group))]
         for placed in crew:
             ctx = placed.context
