@@ -20,6 +20,7 @@ PEERS = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO", "tor
          "inductor": "PyTorch inductor"}
 NETS = {"lenet": "LeNet", "lightweight": "lightweight DNN, no converter", "branchynet": "BranchyNet, real exits",
         "fast": "CBNet `fast`", "converter": "converter of Table I", "table1": "CBNet of Table I",
+        "converter-float16": "converter of Table I, weights in float16 as shipped",
         "alexnet": "AlexNet, 9.2 M", "mobilenetv2": "MobileNetV2, 2.2 M"}
 
 
