@@ -71,16 +71,16 @@ class Predictor:
 
     def predict(self, images):
         """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError, UsageError."""
-        check_classifies(self.model)
-        if self._answer_one(images):
+        if self._classes and self._answer_one(images):
             return self._label.copy()
+        check_classifies(self.model)
         return self._answer(images)[0]
 
     def predict_proba(self, images):
         """Probabilities (N, O) float32, rows sum to 1. Raises ShapeError."""
-        check_classifies(self.model)
-        if self._answer_one(images):
+        if self._classes and self._answer_one(images):
             return self._p.copy()
+        check_classifies(self.model)
         return self._answer(images)[1]
 
     def explain(self, images):
