@@ -18,7 +18,7 @@ FEWEST = 4  # multiply-adds that make a loop one of those that count; a kernel h
 MOST_SPILLED = {"products": 0.0, "else": 0.2}
 
 _LABEL = re.compile(r"^(\.L\w+):")
-_BRANCH = re.compile(r"^\s+(?:b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:\w+, )?(?:#\d+, )?(\.L\w+)")
+_BRANCH = re.compile(r"^\s+(?:b(?:\.\w+)?|cbn?z|tbn?z|j\w+)\s+(?:\w+, )?(?:#\d+, )?(\.L\w+)")
 _STACK = re.compile(r"(?:st|ld)(u?r|p)\s+q.*\[(?:sp|x29)")
 
 

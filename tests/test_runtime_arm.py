@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 import npcbnet
+from benchmarks.pi_code import assembly, inner_loops
 from npcbnet import modelfile
 from npcbnet.layers import (BatchNorm2d, Conv2d, ConvTranspose2d, Dense, Flatten, LocalResponseNorm, MaxPool2d, ReLU6,
                             Residual, Sequential, Softmax, Tanh)
@@ -14,8 +15,6 @@ from tests.runtime_models import filled, names, needs_engine
 pytestmark = needs_engine
 
 HOT = ("conv_group", "conv_plane", "dense_few", "dense_group", "dense_one", "winograd_group", "winograd_one")
-LABEL = re.compile(r"^(\.L\w+):")
-BRANCH = re.compile(r"^\s+(?:b(?:\.\w+)?|cbn?z|tbn?z|j\w+)\s+(?:\w+, )?(?:#\d+, )?(\.L\w+)")
 
 
 class Listing:
@@ -51,26 +50,6 @@ def kernels_on_a_pi():
     listing.address("executor", alone=True)
     listing.address("executor", alone=False)
     return list(listing.asked)
-
-
-@cache
-def assembly(name, fixed):
-    """The kernel in Cortex-A72's assembly."""
-    from npcbnet.runtime.library import Library, emit
-    from npcbnet.runtime.target import CORTEX_A72
-    return emit(Library(CORTEX_A72).text(name, **dict(fixed)), CORTEX_A72, assembly=True)
-
-
-def inner_loops(text):
-    """Instructions of each loop that holds no other: from a label to the branch back to it."""
-    lines, loops = text.splitlines(), []
-    starts = {match[1]: number for number, line in enumerate(lines) if (match := LABEL.match(line))}
-    backs = [(starts[match[1]], number) for number, line in enumerate(lines)
-             if (match := BRANCH.match(line)) and starts.get(match[1], number) < number]
-    for start, end in backs:
-        if not any(start <= other and last < end for other, last in backs):
-            loops.append([line.strip() for line in lines[start:end + 1] if re.match(r"^\s+[a-z]", line)])
-    return loops
 
 
 def count(instructions, pattern):

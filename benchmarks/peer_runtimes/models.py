@@ -32,8 +32,8 @@ def pretrained(name):
 def table1(seed):
     """CBNet of Table I with float32 weights.
 
-    The shipped file holds float16 numbers, which the engine would read as such, half the bytes. Its weights get back what
-    rounding took, drawn at random, so that all runtimes read float32.
+    The shipped file holds float16 numbers, which the engine would read as such, half the bytes. Its weights get back
+    what rounding took, drawn at random, so that all runtimes read float32.
     """
     model, rng = npcbnet.load("mnist-cbnet-table1"), np.random.default_rng(seed)
     for array in model.params.values():

@@ -14,7 +14,7 @@ row: x, w, b, y, D, tiles, bounds (least and greatest result), places (room for 
 fixed: vectors, outs, skip (1: leave zero features out).
 """
 from npcbnet.runtime.assembler import NUMBER
-from npcbnet.runtime.micro.vectors import clamp
+from npcbnet.runtime.micro.vectors import clamp, outer
 
 
 def write(f, vectors, outs, skip):
@@ -30,13 +30,7 @@ def write(f, vectors, outs, skip):
         start = [f.broadcast(bt, o) for o in range(outs) for _ in range(vectors)]
         with f.loop(0, count, carried=start) as loop:
             d = f.load(places, loop.number, NUMBER) if skip else loop.number
-            xd, wd = f.at(x, d * group), f.at(wt, d * outs)
-            here = [f.load(xd, u * f.lanes) for u in range(vectors)]
-            for o in range(outs):
-                weight = f.broadcast(wd, o)
-                for u in range(vectors):
-                    place = o * vectors + u
-                    loop.sums[place] = f.fma(weight, here[u], loop.sums[place])
+            outer(f, loop.sums, f.at(wt, d * outs), f.at(x, d * group), outs, vectors)
         for o in range(outs):
             for u in range(vectors):
                 f.store(clamp(f, loop.results[o * vectors + u], low, high), yt, o * group + u * f.lanes)

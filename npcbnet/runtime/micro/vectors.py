@@ -32,6 +32,15 @@ def sweep(f, length, body):
         body(length - f.lanes, f.vector)
 
 
+def outer(f, sums, w, x, outs, vectors):
+    """sums[o * vectors + u] += w[o] * vector u of x: every weight, spread over a register, meets every vector."""
+    here = [f.load(x, u * f.lanes) for u in range(vectors)]
+    for o in range(outs):
+        weight = f.broadcast(w, o)
+        for u in range(vectors):
+            sums[o * vectors + u] = f.fma(weight, here[u], sums[o * vectors + u])
+
+
 def clamp(f, value, low, high):
     """value, no less than low and no more than high (NaN stays NaN)."""
     return f.smaller(high, f.greater(low, value))

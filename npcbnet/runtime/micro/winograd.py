@@ -15,6 +15,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from npcbnet.runtime.micro.vectors import outer
+
 PAIRS = {3: (Fraction(1), Fraction(2)), 5: (Fraction(1), Fraction(2), Fraction(1, 2))}
 TILE = 4  # outputs along one side of a tile
 
@@ -151,13 +153,7 @@ def multiply(f, U, V, M, C, tiles, points, outs, vectors):
         with f.loop(0, tiles) as t:
             Ut, Mt = f.at(U, (e * tiles + t) * (C * outs)), f.at(Me, t * (outs * width))
             with f.loop(0, C, carried=[f.constant(0.0)] * (outs * vectors)) as loop:
-                Vc, Uc = f.at(Ve, loop.number * width), f.at(Ut, loop.number * outs)
-                here = [f.load(Vc, u * f.lanes) for u in range(vectors)]
-                for o in range(outs):
-                    weight = f.broadcast(Uc, o)
-                    for u in range(vectors):
-                        place = o * vectors + u
-                        loop.sums[place] = f.fma(weight, here[u], loop.sums[place])
+                outer(f, loop.sums, f.at(Ut, loop.number * outs), f.at(Ve, loop.number * width), outs, vectors)
             for o in range(outs):
                 for u in range(vectors):
                     f.store(loop.results[o * vectors + u], Mt, o * width + u * f.lanes)
