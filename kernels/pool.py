@@ -10,19 +10,40 @@ from npcbnet.kernels._jit import choose, jit
 
 
 @jit
+def _max_of_four(x, x_at, row, y, winner, y_at, N):
+    """One 2x2 window inside the map in a single pass, all arrays flat; row: floats from one row of x to the next."""
+    x0, x1 = x[x_at:x_at + N], x[x_at + N:x_at + 2 * N]
+    x2, x3 = x[x_at + row:x_at + row + N], x[x_at + row + N:x_at + row + 2 * N]
+    best, place = y[y_at:y_at + N], winner[y_at:y_at + N]
+    for n in range(N):
+        a, b, c, d = x0[n], x1[n], x2[n], x3[n]
+        take = (b > a) | (b != b)
+        value, here = b if take else a, np.uint8(1) if take else np.uint8(0)
+        take = (c > value) | (c != c)
+        value, here = c if take else value, np.uint8(2) if take else here
+        take = (d > value) | (d != d)
+        best[n], place[n] = d if take else value, np.uint8(3) if take else here
+
+
+@jit
 def max_forward_loop(x, K, stride, pad, y, winner):
     """Fill y with the windows' maxima and winner (uint8, same shape) with their place k * K + l in the window."""
     C, H, W, N = x.shape
     P, Q = y.shape[1:3]
+    x_flat, y_flat, winner_flat = x.reshape(-1), y.reshape(-1), winner.reshape(-1)
     for c in range(C):
         for p in range(P):
             for q in range(Q):
+                h, w = p * stride - pad, q * stride - pad
+                if K == 2 and 0 <= h < H - 1 and 0 <= w < W - 1:
+                    x_at, y_at = ((c * H + h) * W + w) * N, ((c * P + p) * Q + q) * N
+                    _max_of_four(x_flat, x_at, W * N, y_flat, winner_flat, y_at, N)
+                    continue
                 best, place = y[c, p, q], winner[c, p, q]
                 fresh = True
-                for k in range(max(0, pad - p * stride), min(K, H + pad - p * stride)):
-                    for l in range(max(0, pad - q * stride), min(K, W + pad - q * stride)):
-                        pixel = x[c, p * stride + k - pad, q * stride + l - pad]
-                        here = np.uint8(k * K + l)
+                for k in range(max(0, -h), min(K, H - h)):
+                    for l in range(max(0, -w), min(K, W - w)):
+                        pixel, here = x[c, h + k, w + l], np.uint8(k * K + l)
                         if fresh:
                             fresh = False
                             for n in range(N):
@@ -37,19 +58,42 @@ def max_forward_loop(x, K, stride, pad, y, winner):
 
 
 @jit
+def _to_one_of_four(dy, winner, y_at, dx, x_at, row, N):
+    """The mirror image of _max_of_four: fill the four pixels, which no other window sees."""
+    gradient, place = dy[y_at:y_at + N], winner[y_at:y_at + N]
+    x0, x1 = dx[x_at:x_at + N], dx[x_at + N:x_at + 2 * N]
+    x2, x3 = dx[x_at + row:x_at + row + N], dx[x_at + row + N:x_at + row + 2 * N]
+    nothing = dy.dtype.type(0)
+    for n in range(N):
+        g, here = gradient[n], place[n]
+        a, b = g if here == 0 else nothing, g if here == 1 else nothing
+        c, d = g if here == 2 else nothing, g if here == 3 else nothing
+        x0[n], x1[n], x2[n], x3[n] = a, b, c, d
+
+
+@jit
 def max_backward_loop(dy, winner, K, stride, pad, dx):
     """Fill dx with dy (C, P, Q, N) sent to the pixel that won its window."""
     C, H, W, N = dx.shape
     P, Q = dy.shape[1:3]
+    dy_flat, winner_flat, dx_flat = dy.reshape(-1), winner.reshape(-1), dx.reshape(-1)
+    once = stride == K and P * K - pad >= H and Q * K - pad >= W  # every pixel lies in exactly one window
     for c in range(C):
-        dx[c] = 0
+        if not once:
+            dx[c] = 0
         for p in range(P):
             for q in range(Q):
+                h, w = p * stride - pad, q * stride - pad
+                if once and K == 2 and 0 <= h < H - 1 and 0 <= w < W - 1:
+                    _to_one_of_four(dy_flat, winner_flat, ((c * P + p) * Q + q) * N,
+                                    dx_flat, ((c * H + h) * W + w) * N, W * N, N)
+                    continue
                 gradient, place = dy[c, p, q], winner[c, p, q]
-                for k in range(max(0, pad - p * stride), min(K, H + pad - p * stride)):
-                    for l in range(max(0, pad - q * stride), min(K, W + pad - q * stride)):
-                        pixel = dx[c, p * stride + k - pad, q * stride + l - pad]
-                        here, nothing = np.uint8(k * K + l), dy.dtype.type(0)
+                for k in range(max(0, -h), min(K, H - h)):
+                    for l in range(max(0, -w), min(K, W - w)):
+                        pixel, here, nothing = dx[c, h + k, w + l], np.uint8(k * K + l), dy.dtype.type(0)
+                        if once:
+                            pixel[:] = 0
                         for n in range(N):
                             pixel[n] += gradient[n] if place[n] == here else nothing
 
