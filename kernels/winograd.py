@@ -17,8 +17,8 @@ in x and in w, so that the backward pass is made of the transposes:
 
     dy --evaluate, A--> d (10, F, P, T, N);   d, u --interpolate, B--> dx;   d, v --weight_gradient--> du --G^T--> dw
 
-(`weight_gradient` is in winograd_weights.py.) Rounding: about 3e-6 of the largest value in float32. A sum's order, and so its bits, differ from conv.py's: prediction,
-where an image's bits must not depend on its batch, does without.
+(`weight_gradient` is in winograd_weights.py.) It rounds to about 3e-6 of the largest value in float32, ten times as
+coarsely as conv.py, and not to the same bits; prediction, which promises bits, does without.
 """
 import numpy as np
 
