@@ -181,56 +181,43 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
     zero, s = dy.dtype.type(0), w_step
     o = 0
     while o < outputs:
-        block = 4 if o + 4 <= outputs else 1
+        block = 5 if o + 5 <= outputs else 1
         g0 = dy[dy_at + o * dy_step:dy_at + o * dy_step + n]
         g1 = dy[dy_at + (o + 1) * dy_step:dy_at + (o + 1) * dy_step + n]
         g2 = dy[dy_at + (o + 2) * dy_step:dy_at + (o + 2) * dy_step + n]
         g3 = dy[dy_at + (o + 3) * dy_step:dy_at + (o + 3) * dy_step + n]
+        g4 = dy[dy_at + (o + 4) * dy_step:dy_at + (o + 4) * dy_step + n]
         t = 0
         while t < taps:
             x0 = x[x_at[t]:x_at[t] + n]
             a = w_at[t] + o * s
+            a0 = a1 = a2 = a3 = a4 = zero
             if t + 5 <= taps:
                 x1, x2 = x[x_at[t + 1]:x_at[t + 1] + n], x[x_at[t + 2]:x_at[t + 2] + n]
                 x3, x4 = x[x_at[t + 3]:x_at[t + 3] + n], x[x_at[t + 4]:x_at[t + 4] + n]
                 b, c, d, e = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s, w_at[t + 4] + o * s
-                a0 = b0 = c0 = d0 = e0 = zero
-                if block == 4:
-                    a1 = b1 = c1 = d1 = e1 = a2 = b2 = c2 = d2 = e2 = a3 = b3 = c3 = d3 = e3 = zero
+                b0 = b1 = b2 = b3 = b4 = c0 = c1 = c2 = c3 = c4 = zero
+                d0 = d1 = d2 = d3 = d4 = e0 = e1 = e2 = e3 = e4 = zero
+                if block == 5:
                     for i in range(n):
-                        h0, h1, h2, h3 = g0[i], g1[i], g2[i], g3[i]
+                        h0, h1, h2, h3, h4 = g0[i], g1[i], g2[i], g3[i], g4[i]
                         u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
-                        a0, b0, c0 = a0 + h0 * u, b0 + h0 * v, c0 + h0 * p
-                        d0, e0 = d0 + h0 * q, e0 + h0 * r
-                        a1, b1, c1 = a1 + h1 * u, b1 + h1 * v, c1 + h1 * p
-                        d1, e1 = d1 + h1 * q, e1 + h1 * r
-                        a2, b2, c2 = a2 + h2 * u, b2 + h2 * v, c2 + h2 * p
-                        d2, e2 = d2 + h2 * q, e2 + h2 * r
-                        a3, b3, c3 = a3 + h3 * u, b3 + h3 * v, c3 + h3 * p
-                        d3, e3 = d3 + h3 * q, e3 + h3 * r
-                    dw[a + s] += a1
-                    dw[b + s] += b1
-                    dw[c + s] += c1
-                    dw[d + s] += d1
-                    dw[e + s] += e1
-                    dw[a + 2 * s] += a2
-                    dw[b + 2 * s] += b2
-                    dw[c + 2 * s] += c2
-                    dw[d + 2 * s] += d2
-                    dw[e + 2 * s] += e2
-                    dw[a + 3 * s] += a3
-                    dw[b + 3 * s] += b3
-                    dw[c + 3 * s] += c3
-                    dw[d + 3 * s] += d3
-                    dw[e + 3 * s] += e3
+                        a0, a1, a2, a3, a4 = a0 + h0 * u, a1 + h1 * u, a2 + h2 * u, a3 + h3 * u, a4 + h4 * u
+                        b0, b1, b2, b3, b4 = b0 + h0 * v, b1 + h1 * v, b2 + h2 * v, b3 + h3 * v, b4 + h4 * v
+                        c0, c1, c2, c3, c4 = c0 + h0 * p, c1 + h1 * p, c2 + h2 * p, c3 + h3 * p, c4 + h4 * p
+                        d0, d1, d2, d3, d4 = d0 + h0 * q, d1 + h1 * q, d2 + h2 * q, d3 + h3 * q, d4 + h4 * q
+                        e0, e1, e2, e3, e4 = e0 + h0 * r, e1 + h1 * r, e2 + h2 * r, e3 + h3 * r, e4 + h4 * r
+                    for at, r1, r2, r3, r4 in ((a, a1, a2, a3, a4), (b, b1, b2, b3, b4), (c, c1, c2, c3, c4),
+                                               (d, d1, d2, d3, d4), (e, e1, e2, e3, e4)):
+                        dw[at + s] += r1
+                        dw[at + 2 * s] += r2
+                        dw[at + 3 * s] += r3
+                        dw[at + 4 * s] += r4
                 else:
                     for i in range(n):
                         h0 = g0[i]
-                        a0 += h0 * x0[i]
-                        b0 += h0 * x1[i]
-                        c0 += h0 * x2[i]
-                        d0 += h0 * x3[i]
-                        e0 += h0 * x4[i]
+                        a0, b0, c0 = a0 + h0 * x0[i], b0 + h0 * x1[i], c0 + h0 * x2[i]
+                        d0, e0 = d0 + h0 * x3[i], e0 + h0 * x4[i]
                 dw[a] += a0
                 dw[b] += b0
                 dw[c] += c0
@@ -238,20 +225,19 @@ def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
                 dw[e] += e0
                 t += 5
             else:
-                a0 = zero
-                for i in range(n):
-                    a0 += g0[i] * x0[i]
-                dw[a] += a0
-                if block == 4:
-                    a1 = a2 = a3 = zero
+                if block == 5:
                     for i in range(n):
                         u = x0[i]
-                        a1 += g1[i] * u
-                        a2 += g2[i] * u
-                        a3 += g3[i] * u
+                        a0, a1, a2 = a0 + g0[i] * u, a1 + g1[i] * u, a2 + g2[i] * u
+                        a3, a4 = a3 + g3[i] * u, a4 + g4[i] * u
                     dw[a + s] += a1
                     dw[a + 2 * s] += a2
                     dw[a + 3 * s] += a3
+                    dw[a + 4 * s] += a4
+                else:
+                    for i in range(n):
+                        a0 += g0[i] * x0[i]
+                dw[a] += a0
                 t += 1
         o += block
 

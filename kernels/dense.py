@@ -1,8 +1,8 @@
 """The fully connected layer at prediction: x (D, N) images last, w (D, O), b (O,), y (O, N), C-contiguous.
 
-Training multiplies matrices with NumPy's BLAS; these loops exist because their answer does not depend on the batch: one
-output is one chain of fused multiply-adds, the bias first, then the features in order. Features that are exactly 0 may
-be left out of such a chain without changing it, which is most of the work on an image of a digit.
+Training multiplies batches by NumPy's BLAS (`forward_numpy`); these loops exist because their answer does not depend on
+the batch: one output is one chain of fused multiply-adds, the bias first, then the features in order. Features that are
+exactly 0 may be left out of such a chain without changing it, which is most of the work on an image of a digit.
 """
 import numpy as np
 

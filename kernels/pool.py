@@ -8,21 +8,49 @@ import numpy as np
 
 from npcbnet.kernels._jit import choose, jit
 
+NOBODY = np.uint8(255)  # the winner of a window whose maximum is not above 0, where that matters
+
 
 @jit
-def max_forward_loop(x, K, stride, pad, y, winner):
-    """Fill y with the windows' maxima and winner (uint8, same shape) with their place k * K + l in the window."""
+def _max_of_four(x, x_at, row, rectify, y, winner, y_at, N):
+    """One 2x2 window inside the map in a single pass, all arrays flat; row: floats from one row of x to the next."""
+    x0, x1 = x[x_at:x_at + N], x[x_at + N:x_at + 2 * N]
+    x2, x3 = x[x_at + row:x_at + row + N], x[x_at + row + N:x_at + row + 2 * N]
+    best, place, zero = y[y_at:y_at + N], winner[y_at:y_at + N], x.dtype.type(0)
+    for n in range(N):
+        a, b, c, d = x0[n], x1[n], x2[n], x3[n]
+        take = (b > a) | (b != b)
+        value, here = b if take else a, np.uint8(1) if take else np.uint8(0)
+        take = (c > value) | (c != c)
+        value, here = c if take else value, np.uint8(2) if take else here
+        take = (d > value) | (d != d)
+        value, here = d if take else value, np.uint8(3) if take else here
+        low = rectify & (value <= 0)
+        best[n], place[n] = zero if low else value, NOBODY if low else here
+
+
+@jit
+def max_forward_loop(x, K, stride, pad, rectify, y, winner):
+    """Fill y with the windows' maxima and winner (uint8, same shape) with their place k * K + l in the window.
+
+    rectify: a maximum below 0 becomes 0, and nobody has won: pooling and the rectifier behind it in one pass.
+    """
     C, H, W, N = x.shape
     P, Q = y.shape[1:3]
+    x_flat, y_flat, winner_flat, zero = x.reshape(-1), y.reshape(-1), winner.reshape(-1), x.dtype.type(0)
     for c in range(C):
         for p in range(P):
             for q in range(Q):
+                h, w = p * stride - pad, q * stride - pad
+                if K == 2 and 0 <= h < H - 1 and 0 <= w < W - 1:
+                    x_at, y_at = ((c * H + h) * W + w) * N, ((c * P + p) * Q + q) * N
+                    _max_of_four(x_flat, x_at, W * N, rectify, y_flat, winner_flat, y_at, N)
+                    continue
                 best, place = y[c, p, q], winner[c, p, q]
                 fresh = True
-                for k in range(max(0, pad - p * stride), min(K, H + pad - p * stride)):
-                    for l in range(max(0, pad - q * stride), min(K, W + pad - q * stride)):
-                        pixel = x[c, p * stride + k - pad, q * stride + l - pad]
-                        here = np.uint8(k * K + l)
+                for k in range(max(0, -h), min(K, H - h)):
+                    for l in range(max(0, -w), min(K, W - w)):
+                        pixel, here = x[c, h + k, w + l], np.uint8(k * K + l)
                         if fresh:
                             fresh = False
                             for n in range(N):
@@ -34,6 +62,24 @@ def max_forward_loop(x, K, stride, pad, y, winner):
                                 take = (value > best[n]) | (value != value)
                                 best[n] = value if take else best[n]
                                 place[n] = here if take else place[n]
+                if rectify:
+                    for n in range(N):
+                        low = best[n] <= 0
+                        best[n], place[n] = zero if low else best[n], NOBODY if low else place[n]
+
+
+@jit
+def _to_one_of_four(dy, winner, y_at, dx, x_at, row, N):
+    """The mirror image of _max_of_four: fill the four pixels, which no other window sees."""
+    gradient, place = dy[y_at:y_at + N], winner[y_at:y_at + N]
+    x0, x1 = dx[x_at:x_at + N], dx[x_at + N:x_at + 2 * N]
+    x2, x3 = dx[x_at + row:x_at + row + N], dx[x_at + row + N:x_at + row + 2 * N]
+    nothing = dy.dtype.type(0)
+    for n in range(N):
+        g, here = gradient[n], place[n]
+        a, b = g if here == 0 else nothing, g if here == 1 else nothing
+        c, d = g if here == 2 else nothing, g if here == 3 else nothing
+        x0[n], x1[n], x2[n], x3[n] = a, b, c, d
 
 
 @jit
@@ -41,15 +87,24 @@ def max_backward_loop(dy, winner, K, stride, pad, dx):
     """Fill dx with dy (C, P, Q, N) sent to the pixel that won its window."""
     C, H, W, N = dx.shape
     P, Q = dy.shape[1:3]
+    dy_flat, winner_flat, dx_flat = dy.reshape(-1), winner.reshape(-1), dx.reshape(-1)
+    once = stride == K and P * K - pad >= H and Q * K - pad >= W  # every pixel lies in exactly one window
     for c in range(C):
-        dx[c] = 0
+        if not once:
+            dx[c] = 0
         for p in range(P):
             for q in range(Q):
+                h, w = p * stride - pad, q * stride - pad
+                if once and K == 2 and 0 <= h < H - 1 and 0 <= w < W - 1:
+                    _to_one_of_four(dy_flat, winner_flat, ((c * P + p) * Q + q) * N,
+                                    dx_flat, ((c * H + h) * W + w) * N, W * N, N)
+                    continue
                 gradient, place = dy[c, p, q], winner[c, p, q]
-                for k in range(max(0, pad - p * stride), min(K, H + pad - p * stride)):
-                    for l in range(max(0, pad - q * stride), min(K, W + pad - q * stride)):
-                        pixel = dx[c, p * stride + k - pad, q * stride + l - pad]
-                        here, nothing = np.uint8(k * K + l), dy.dtype.type(0)
+                for k in range(max(0, -h), min(K, H - h)):
+                    for l in range(max(0, -w), min(K, W - w)):
+                        pixel, here, nothing = dx[c, h + k, w + l], np.uint8(k * K + l), dy.dtype.type(0)
+                        if once:
+                            pixel[:] = 0
                         for n in range(N):
                             pixel[n] += gradient[n] if place[n] == here else nothing
 
@@ -113,14 +168,17 @@ def _taps(shape, K, stride, pad, P, Q):
                     :, h0:h0 + (p1 - p0 - 1) * stride + 1:stride, w0:w0 + (q1 - q0 - 1) * stride + 1:stride]
 
 
-def max_forward_numpy(x, K, stride, pad, y, winner):
+def max_forward_numpy(x, K, stride, pad, rectify, y, winner):
     """The same in NumPy, one place of the window after the other."""
-    winner[:] = 255
+    winner[:] = NOBODY
     for here, outputs, pixels in _taps(x.shape, K, stride, pad, *y.shape[1:3]):
         value, best, place = x[pixels], y[outputs], winner[outputs]
-        take = (value > best) | np.isnan(value) | (place == 255)
+        take = (value > best) | np.isnan(value) | (place == NOBODY)
         np.copyto(best, value, where=take)
         np.copyto(place, here, where=take)
+    if rectify:
+        low = y <= 0
+        y[low], winner[low] = 0, NOBODY
 
 
 def max_backward_numpy(dy, winner, K, stride, pad, dx):

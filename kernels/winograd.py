@@ -17,10 +17,8 @@ in x and in w, so that the backward pass is made of the transposes:
 
     dy --evaluate, A--> d (10, F, P, T, N);   d, u --interpolate, B--> dx;   d, v --weight_gradient--> du --G^T--> dw
 
-(`weight_gradient` is in winograd_weights.py.)
-
-Rounding: about 3e-6 of the largest value in float32. A sum's order, and so its bits, differ from conv.py's: prediction,
-where an image's bits must not depend on its batch, does without.
+(`weight_gradient` is in winograd_weights.py.) It rounds to about 3e-6 of the largest value in float32, ten times as
+coarsely as conv.py, and not to the same bits; prediction, which promises bits, does without.
 """
 import numpy as np
 
@@ -124,9 +122,10 @@ def evaluate_loop(x, matrix, tile, pad, v):
 def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n, fresh):
     """Add `taps` weighted stretches of x to `outputs` stretches of y, or with `fresh` fill y with their sum.
 
-    As in conv.py, but 25 weights at a time, which suits kernels of 5 rows.
+    As in conv.py: five outputs by four taps at a time, whole registers first, in which 20 weights find room only if the
+    compiler need not keep them for a rest of less than 16 as well.
     """
-    s = w_step
+    rest, n, s = n, n // 16 * 16, w_step
     o = 0
     while o < outputs:
         block = 5 if o + 5 <= outputs else 1
@@ -135,63 +134,66 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n, fresh):
         y2 = y[y_at + (o + 2) * y_step:y_at + (o + 2) * y_step + n]
         y3 = y[y_at + (o + 3) * y_step:y_at + (o + 3) * y_step + n]
         y4 = y[y_at + (o + 4) * y_step:y_at + (o + 4) * y_step + n]
-        if fresh and (block == 1 or taps < 5):
-            y0[:] = 0
-            if block == 5:
-                y1[:] = 0
-                y2[:] = 0
-                y3[:] = 0
-                y4[:] = 0
+        if fresh and (block == 1 or taps < 4):
+            for i in range(block):
+                y[y_at + (o + i) * y_step:y_at + (o + i) * y_step + n] = 0
         t = 0
         while t < taps:
             x0 = x[x_at[t]:x_at[t] + n]
             a = w_at[t] + o * s
-            a0 = w[a]
-            if block == 5:
-                a1, a2, a3, a4 = w[a + s], w[a + 2 * s], w[a + 3 * s], w[a + 4 * s]
-            if t + 5 <= taps:
-                x1, x2 = x[x_at[t + 1]:x_at[t + 1] + n], x[x_at[t + 2]:x_at[t + 2] + n]
-                x3, x4 = x[x_at[t + 3]:x_at[t + 3] + n], x[x_at[t + 4]:x_at[t + 4] + n]
-                b, c, d, e = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s, w_at[t + 4] + o * s
-                b0, c0, d0, e0 = w[b], w[c], w[d], w[e]
+            if t + 4 <= taps:
+                x1 = x[x_at[t + 1]:x_at[t + 1] + n]
+                x2 = x[x_at[t + 2]:x_at[t + 2] + n]
+                x3 = x[x_at[t + 3]:x_at[t + 3] + n]
+                b, c, d = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s
+                a0, b0, c0, d0 = w[a], w[b], w[c], w[d]
                 if block == 5:
-                    b1, b2, b3, b4 = w[b + s], w[b + 2 * s], w[b + 3 * s], w[b + 4 * s]
-                    c1, c2, c3, c4 = w[c + s], w[c + 2 * s], w[c + 3 * s], w[c + 4 * s]
-                    d1, d2, d3, d4 = w[d + s], w[d + 2 * s], w[d + 3 * s], w[d + 4 * s]
-                    e1, e2, e3, e4 = w[e + s], w[e + 2 * s], w[e + 3 * s], w[e + 4 * s]
+                    a1, b1, c1, d1 = w[a + s], w[b + s], w[c + s], w[d + s]
+                    a2, b2, c2, d2 = w[a + 2 * s], w[b + 2 * s], w[c + 2 * s], w[d + 2 * s]
+                    a3, b3, c3, d3 = w[a + 3 * s], w[b + 3 * s], w[c + 3 * s], w[d + 3 * s]
+                    a4, b4, c4, d4 = w[a + 4 * s], w[b + 4 * s], w[c + 4 * s], w[d + 4 * s]
                 if block == 5 and fresh and t == 0:
                     for i in range(n):
-                        u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
-                        r0 = a0 * u + b0 * v + c0 * p + d0 * q + e0 * r
-                        r1 = a1 * u + b1 * v + c1 * p + d1 * q + e1 * r
-                        r2 = a2 * u + b2 * v + c2 * p + d2 * q + e2 * r
-                        r3 = a3 * u + b3 * v + c3 * p + d3 * q + e3 * r
-                        r4 = a4 * u + b4 * v + c4 * p + d4 * q + e4 * r
+                        u, v, p, q = x0[i], x1[i], x2[i], x3[i]
+                        r0 = a0 * u + b0 * v + c0 * p + d0 * q
+                        r1 = a1 * u + b1 * v + c1 * p + d1 * q
+                        r2 = a2 * u + b2 * v + c2 * p + d2 * q
+                        r3 = a3 * u + b3 * v + c3 * p + d3 * q
+                        r4 = a4 * u + b4 * v + c4 * p + d4 * q
                         y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
                 elif block == 5:
                     for i in range(n):  # all loads before all stores, or the compiler must expect them to overlap
-                        u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
-                        r0 = y0[i] + a0 * u + b0 * v + c0 * p + d0 * q + e0 * r
-                        r1 = y1[i] + a1 * u + b1 * v + c1 * p + d1 * q + e1 * r
-                        r2 = y2[i] + a2 * u + b2 * v + c2 * p + d2 * q + e2 * r
-                        r3 = y3[i] + a3 * u + b3 * v + c3 * p + d3 * q + e3 * r
-                        r4 = y4[i] + a4 * u + b4 * v + c4 * p + d4 * q + e4 * r
+                        u, v, p, q = x0[i], x1[i], x2[i], x3[i]
+                        r0 = y0[i] + a0 * u + b0 * v + c0 * p + d0 * q
+                        r1 = y1[i] + a1 * u + b1 * v + c1 * p + d1 * q
+                        r2 = y2[i] + a2 * u + b2 * v + c2 * p + d2 * q
+                        r3 = y3[i] + a3 * u + b3 * v + c3 * p + d3 * q
+                        r4 = y4[i] + a4 * u + b4 * v + c4 * p + d4 * q
                         y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
                 else:
                     for i in range(n):
-                        y0[i] = y0[i] + a0 * x0[i] + b0 * x1[i] + c0 * x2[i] + d0 * x3[i] + e0 * x4[i]
-                t += 5
-            elif block == 5:
-                for i in range(n):
-                    u = x0[i]
-                    r0, r1, r2, r3, r4 = y0[i] + a0 * u, y1[i] + a1 * u, y2[i] + a2 * u, y3[i] + a3 * u, y4[i] + a4 * u
-                    y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
-                t += 1
+                        y0[i] = y0[i] + a0 * x0[i] + b0 * x1[i] + c0 * x2[i] + d0 * x3[i]
+                t += 4
             else:
-                for i in range(n):
-                    y0[i] = y0[i] + a0 * x0[i]
+                if block == 5:
+                    a0, a1, a2, a3, a4 = w[a], w[a + s], w[a + 2 * s], w[a + 3 * s], w[a + 4 * s]
+                    for i in range(n):
+                        u = x0[i]
+                        r0, r1, r2 = y0[i] + a0 * u, y1[i] + a1 * u, y2[i] + a2 * u
+                        r3, r4 = y3[i] + a3 * u, y4[i] + a4 * u
+                        y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
+                else:
+                    a0 = w[a]
+                    for i in range(n):
+                        y0[i] = y0[i] + a0 * x0[i]
                 t += 1
         o += block
+    for o in range(outputs):
+        for i in range(n, rest):
+            total = y.dtype.type(0) if fresh else y[y_at + o * y_step + i]
+            for t in range(taps):
+                total = total + w[w_at[t] + o * s] * x[x_at[t] + i]
+            y[y_at + o * y_step + i] = total
 
 
 @jit

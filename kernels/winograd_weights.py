@@ -9,59 +9,45 @@ from npcbnet.kernels._jit import choose, jit
 
 @jit(fastmath=("contract", "reassoc", "nsz"))
 def _products(g, g_at, g_step, outputs, x, x_at, x_step, taps, dw, w_at, o_step, t_step, n):
-    """Fill dw[o, t] with the sum of products of stretch o of g with stretch t of x: 5 by 4 sums at a time.
+    """Fill dw[o, t] with the sum of products of stretch o of g with stretch t of x: 5 by 5 sums at a time.
 
-    The last five outputs may be some of those before them once more.
+    The last five outputs, and the last five taps, may be some of those before them once more.
     """
-    zero = g.dtype.type(0)
-    o = 0
-    while o < outputs:
-        block = 5 if outputs >= 5 else 1
-        o = min(o, outputs - block)
+    zero, s = g.dtype.type(0), o_step
+    block, group = 5 if outputs >= 5 else 1, 5 if outputs >= 5 and taps >= 5 else 1
+    for first in range(0, outputs, block):
+        o = min(first, outputs - block)
         a = g_at + o * g_step
         g0, g1, g2 = g[a:a + n], g[a + g_step:a + g_step + n], g[a + 2 * g_step:a + 2 * g_step + n]
         g3, g4 = g[a + 3 * g_step:a + 3 * g_step + n], g[a + 4 * g_step:a + 4 * g_step + n]
-        t = 0
-        while t < taps:
-            a, s = x_at + t * x_step, o_step
+        for here in range(0, taps, group):
+            t = min(here, taps - group)
+            a = x_at + t * x_step
             x0, x1, x2 = x[a:a + n], x[a + x_step:a + x_step + n], x[a + 2 * x_step:a + 2 * x_step + n]
-            x3 = x[a + 3 * x_step:a + 3 * x_step + n]
-            a = w_at + o * s + t * t_step
-            b, c, d = a + t_step, a + 2 * t_step, a + 3 * t_step
+            x3, x4 = x[a + 3 * x_step:a + 3 * x_step + n], x[a + 4 * x_step:a + 4 * x_step + n]
             a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = zero
-            c0 = c1 = c2 = c3 = c4 = d0 = d1 = d2 = d3 = d4 = zero
-            if block == 5 and t + 4 <= taps:
+            c0 = c1 = c2 = c3 = c4 = d0 = d1 = d2 = d3 = d4 = e0 = e1 = e2 = e3 = e4 = zero
+            if group == 5:
                 for i in range(n):
                     h0, h1, h2, h3, h4 = g0[i], g1[i], g2[i], g3[i], g4[i]
-                    u, v, p, q = x0[i], x1[i], x2[i], x3[i]
+                    u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
                     a0, a1, a2, a3, a4 = a0 + h0 * u, a1 + h1 * u, a2 + h2 * u, a3 + h3 * u, a4 + h4 * u
                     b0, b1, b2, b3, b4 = b0 + h0 * v, b1 + h1 * v, b2 + h2 * v, b3 + h3 * v, b4 + h4 * v
                     c0, c1, c2, c3, c4 = c0 + h0 * p, c1 + h1 * p, c2 + h2 * p, c3 + h3 * p, c4 + h4 * p
                     d0, d1, d2, d3, d4 = d0 + h0 * q, d1 + h1 * q, d2 + h2 * q, d3 + h3 * q, d4 + h4 * q
-                for at, r0, r1, r2, r3, r4 in ((a, a0, a1, a2, a3, a4), (b, b0, b1, b2, b3, b4),
-                                               (c, c0, c1, c2, c3, c4), (d, d0, d1, d2, d3, d4)):
-                    dw[at] = r0
-                    dw[at + s] = r1
-                    dw[at + 2 * s] = r2
-                    dw[at + 3 * s] = r3
-                    dw[at + 4 * s] = r4
-                t += 4
+                    e0, e1, e2, e3, e4 = e0 + h0 * r, e1 + h1 * r, e2 + h2 * r, e3 + h3 * r, e4 + h4 * r
             elif block == 5:
                 for i in range(n):
                     u = x0[i]
                     a0, a1, a2, a3, a4 = a0 + g0[i] * u, a1 + g1[i] * u, a2 + g2[i] * u, a3 + g3[i] * u, a4 + g4[i] * u
-                dw[a] = a0
-                dw[a + s] = a1
-                dw[a + 2 * s] = a2
-                dw[a + 3 * s] = a3
-                dw[a + 4 * s] = a4
-                t += 1
             else:
                 for i in range(n):
                     a0 += g0[i] * x0[i]
-                dw[a] = a0
-                t += 1
-        o += block
+            sums = ((a0, a1, a2, a3, a4), (b0, b1, b2, b3, b4), (c0, c1, c2, c3, c4), (d0, d1, d2, d3, d4),
+                    (e0, e1, e2, e3, e4))
+            for j in range(group):
+                for k in range(block):
+                    dw[w_at + (o + k) * s + (t + j) * t_step] = sums[j][k]
 
 
 @jit

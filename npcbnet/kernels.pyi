@@ -6,5 +6,6 @@ from kernels import dense as dense
 from kernels import depthwise as depthwise
 from kernels import pool as pool
 from kernels import softmax as softmax
+from kernels import sums as sums
 from kernels import winograd as winograd
 from kernels import winograd_weights as winograd_weights

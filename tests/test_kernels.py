@@ -12,7 +12,7 @@ from scipy.signal import correlate2d
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy as scipy_entropy
 
-from npcbnet.kernels import adam, conv, dense, depthwise, pool, softmax, winograd, winograd_weights
+from npcbnet.kernels import adam, conv, dense, depthwise, pool, softmax, sums, winograd, winograd_weights
 from npcbnet.kernels._jit import COMPILED
 
 BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
@@ -397,37 +397,41 @@ def pool_cases(seed, dtype, levels=None):
         yield x.astype(dtype), K, stride, pad, [starts(side, K, stride, pad, ceil_mode) for side in (H, W)]
 
 
-def max_oracle(x, K, windows):
+def max_oracle(x, K, windows, rectify=False):
     y = np.empty((len(x), len(windows[0]), len(windows[1]), x.shape[3]), x.dtype)
     winner = np.empty(y.shape, np.uint8)
     for p, top in enumerate(windows[0]):
         for q, left in enumerate(windows[1]):
             values, places = window(x, top, left, K)
             y[:, p, q], winner[:, p, q] = values.max(axis=0), places[values.argmax(axis=0)]
+    if rectify:
+        winner[y <= 0], y[y <= 0] = pool.NOBODY, 0
     return y, winner
 
 
 @both_dtypes
+@pytest.mark.parametrize("rectify", [False, True])
 @pytest.mark.parametrize("levels", [None, 2])
 @implementations(pool, "max_forward")
-def test_max_forward_takes_the_first_of_the_largest_pixels_that_exist(max_forward, levels, dtype):
+def test_max_forward_takes_the_first_of_the_largest_pixels_that_exist(max_forward, levels, rectify, dtype):
     for x, K, stride, pad, windows in pool_cases(7, dtype, levels):
-        expected, first = max_oracle(x, K, windows)
+        expected, first = max_oracle(x, K, windows, rectify)
         y, winner = unset(expected.shape, dtype), unset(first.shape, np.uint8)
-        max_forward(x, K, stride, pad, y, winner)
+        max_forward(x, K, stride, pad, rectify, y, winner)
         np.testing.assert_array_equal(y, expected, str((x.shape, K, stride, pad)))
         np.testing.assert_array_equal(winner, first, str((x.shape, K, stride, pad)))
 
 
+@pytest.mark.parametrize("rectify", [False, True])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @implementations(pool, "max_forward")
-def test_max_forward_with_a_bad_pixel(max_forward, value):
+def test_max_forward_with_a_bad_pixel(max_forward, value, rectify):
     for x, K, stride, pad, windows in pool_cases(8, np.float32):
         x[0, x.shape[1] // 2, x.shape[2] // 2, 0] = value
         x[1] = -np.inf
-        expected, first = max_oracle(x, K, windows)
+        expected, first = max_oracle(x, K, windows, rectify)
         y, winner = unset(expected.shape, np.float32), unset(first.shape, np.uint8)
-        max_forward(x, K, stride, pad, y, winner)
+        max_forward(x, K, stride, pad, rectify, y, winner)
         np.testing.assert_array_equal(y, expected)
         np.testing.assert_array_equal(winner, first)
 
@@ -436,10 +440,10 @@ def test_max_forward_with_a_bad_pixel(max_forward, value):
 @implementations(pool, "max_backward")
 def test_max_backward_gives_each_gradient_to_the_pixel_that_won(max_backward, dtype):
     rng = np.random.default_rng(9)
-    for x, K, stride, pad, windows in pool_cases(9, dtype, levels=3):
-        y, winner = max_oracle(x, K, windows)
+    for case, (x, K, stride, pad, windows) in enumerate(pool_cases(9, dtype, levels=3)):
+        y, winner = max_oracle(x, K, windows, rectify=case % 3 == 0)
         dy, expected = rng.standard_normal(y.shape).astype(dtype), np.zeros(x.shape)
-        for c, p, q, n in np.ndindex(dy.shape):
+        for c, p, q, n in np.argwhere(winner != pool.NOBODY):
             k, l = divmod(int(winner[c, p, q, n]), K)
             expected[c, windows[0][p] + k, windows[1][q] + l, n] += dy[c, p, q, n]
         dx = unset(x.shape, dtype)
@@ -502,6 +506,16 @@ def test_average_forward_carries_nan_to_the_windows_that_see_it(average_forward)
     x[1, 0, 3, 2] = np.nan
     average_forward(x, 2, 2, 0, False, y)
     assert np.isnan(y[1, 0, 1, 2]) and np.isnan(y).sum() == 1
+
+
+@both_dtypes
+@implementations(sums, "channels")
+def test_the_sum_of_each_channel(channels, dtype):
+    rng = np.random.default_rng(21)
+    for shape in (3, 4, 5, 16), (2, 1, 1, 1), (7, 30, 30, 64) if COMPILED else (7, 3, 3, 6):
+        dy, total = rng.standard_normal(shape).astype(dtype), unset(shape[:1], np.float64)
+        channels(dy, total)
+        assert_close(total, dy.sum(axis=(1, 2, 3), dtype=np.float64), dtype, shape)
 
 
 def probabilities(forward, z):

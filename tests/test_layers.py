@@ -216,6 +216,23 @@ def test_a_residual_asks_its_parts_for_no_input_gradient(shortcut):
     assert forward(layer, pixels((2, 4)), train=True)[1](np.ones((2, 4)), need_dx=False)[0] is None
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_a_rectifier_behind_a_pool_costs_no_pass_and_changes_no_bit(train):
+    layers = [MaxPool2d(), ReLU(), ReLU(), MaxPool2d(3, 2, 1), ReLU()]
+    x, backwards = pixels((17, 2, 9, 8), np.float32), []
+    y, backward = Sequential(layers).forward(x, train)
+    alone = x
+    for layer in layers:
+        alone, own = layer.forward(alone, train)
+        backwards.append(own)
+    np.testing.assert_array_equal(y, alone)
+    if train:
+        dy = gradient = pixels(y.shape, np.float32, seed=5)
+        for own in reversed(backwards):
+            gradient = own(gradient)[0]
+        np.testing.assert_array_equal(backward(dy)[0], gradient)
+
+
 def test_sequential_asks_its_first_layer_for_no_input_gradient():
     layer, x = prepared(Sequential([Dense(4, 3), ReLU(), Dense(3, 2)])), pixels((2, 4))
     assert forward(layer, x, train=True)[1](np.ones((2, 2)), need_dx=False)[0] is None

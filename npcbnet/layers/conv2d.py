@@ -2,7 +2,7 @@
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.kernels import conv, depthwise
+from npcbnet.kernels import conv, depthwise, sums
 from npcbnet.layers import winograd
 from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
 
@@ -64,7 +64,7 @@ class Conv2d(Layer):
             dweight, dx = gradients(dy, need_dx)
             grads = {"weight": dweight}
             if bias is not None:
-                grads["bias"] = dy.reshape(len(bias), -1).sum(axis=1)
+                grads["bias"] = bias_gradient(dy)
             return (images_first(dx) if need_dx else None), grads
 
         return images_first(y), backward
@@ -100,6 +100,13 @@ def direct_gradients(x, weight, stride, pad, groups):
         return weight_gradient(x, dy, weight, stride, pad, groups), dx
 
     return gradients
+
+
+def bias_gradient(dy):
+    """The gradient by the bias, (F,), given that by y, dy (F, P, Q, N)."""
+    total = np.empty(len(dy), np.float64)
+    sums.channels(dy, total)
+    return total.astype(dy.dtype)
 
 
 def weight_gradient(x, dy, weight, stride, pad, groups):

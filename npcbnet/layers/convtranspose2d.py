@@ -1,7 +1,7 @@
 """Transposed convolution: from small maps to large ones, the way decoders go."""
 from npcbnet.errors import ShapeError
 from npcbnet.layers.base import Layer, expect, flag, images_first, images_last, positive
-from npcbnet.layers.conv2d import check_window, convolved, input_gradient, weight_gradient
+from npcbnet.layers.conv2d import bias_gradient, check_window, convolved, input_gradient, weight_gradient
 
 
 class ConvTranspose2d(Layer):
@@ -64,7 +64,7 @@ class ConvTranspose2d(Layer):
             dy = images_last(dy)
             grads = {"weight": weight_gradient(dy, x, weight, *window)}
             if bias is not None:
-                grads["bias"] = dy.reshape(len(bias), -1).sum(axis=1)
+                grads["bias"] = bias_gradient(dy)
             return (images_first(convolved(dy, weight, None, *window, x.shape)) if need_dx else None), grads
 
         return images_first(y), backward

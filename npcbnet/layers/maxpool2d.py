@@ -44,12 +44,13 @@ class MaxPool2d(Layer):
     def output_shape(self, shape):
         return pooled_shape(self, shape)
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, train=False, rng=None, rectify=False):
+        """As Layer.forward; rectify: followed by a ReLU, in the same pass over the map (Sequential asks for it)."""
         shape = self.output_shape(x.shape[1:])
         x = images_last(x)
         y = aligned_empty((*shape, x.shape[3]), x.dtype)
         winner = aligned_empty(y.shape, np.uint8)
-        pool.max_forward(x, self.kernel, self.stride, self.pad, y, winner)
+        pool.max_forward(x, self.kernel, self.stride, self.pad, rectify, y, winner)
         if not train:
             return images_first(y), None
         x_shape = x.shape

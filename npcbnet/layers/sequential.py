@@ -3,6 +3,8 @@ import math
 
 from npcbnet.errors import ShapeError
 from npcbnet.layers.container import Container
+from npcbnet.layers.maxpool2d import MaxPool2d
+from npcbnet.layers.relu import ReLU
 
 
 class Sequential(Container):
@@ -57,8 +59,11 @@ class Sequential(Container):
 
     def forward(self, x, train=False, rng=None):
         backwards = []
-        for layer in self.layers:
-            x, backward = layer.forward(x, train, rng)
+        for i, layer in enumerate(self.layers):
+            if self._rectifies(i - 1):
+                backwards.append(None)  # this ReLU's work is done, and undone, by the pool before it
+                continue
+            x, backward = layer.forward(x, train, rng, **({"rectify": True} if self._rectifies(i) else {}))
             backwards.append(backward)
         if not train:
             return x, None
@@ -66,11 +71,17 @@ class Sequential(Container):
         def backward(dy, need_dx=True):
             grads = {}
             for i in range(len(backwards) - 1, -1, -1):
-                dy, own = backwards[i](dy, need_dx or i > 0)
-                grads.update((f"{i}.{name}", gradient) for name, gradient in own.items())
+                if backwards[i] is not None:
+                    dy, own = backwards[i](dy, need_dx or i > 0)
+                    grads.update((f"{i}.{name}", gradient) for name, gradient in own.items())
             return dy, grads
 
         return x, backward
+
+    def _rectifies(self, i):
+        """Whether layer i is a pool with a ReLU behind it: one pass over the map does both, to the same bits."""
+        return (0 <= i < len(self) - 1 and isinstance(self.layers[i], MaxPool2d)
+                and isinstance(self.layers[i + 1], ReLU))
 
     def __repr__(self):
         return "Sequential([" + ", ".join(map(repr, self.layers)) + "])"

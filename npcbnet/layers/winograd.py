@@ -41,7 +41,7 @@ def convolved(x, weight, bias, pad, shape):
     tiles = -(-shape[2] // tile)
     v = aligned_empty((len(B), *x.shape[:2], tiles, x.shape[3]), x.dtype)
     winograd.evaluate(x, B, tile, pad, v)
-    u = np.moveaxis(weight.astype(np.float64) @ G.T, -1, 0).astype(weight.dtype, order="C")
+    u = (G @ weight.reshape(-1, K).T).reshape(len(G), F, C, K).astype(weight.dtype)
     y = aligned_empty(shape, x.dtype)
     winograd.interpolate(v, u, A, tile, 0, pad, np.zeros(F, x.dtype) if bias is None else bias, y)
     x_shape = x.shape
@@ -51,7 +51,7 @@ def convolved(x, weight, bias, pad, shape):
         winograd.evaluate(dy, A, tile, 0, d)
         du = np.empty(u.shape, np.float64)
         winograd_weights.weight_gradient(v, d, pad, du)
-        dweight = (np.moveaxis(du, 0, -1) @ G).astype(weight.dtype)
+        dweight = (du.reshape(len(G), -1).T @ G).reshape(weight.shape).astype(weight.dtype)
         if not need_dx:
             return dweight, None
         dx = aligned_empty(x_shape, dy.dtype)
