@@ -29,6 +29,7 @@ from npcbnet.kernels._jit import choose, jit
 PAIRS = (0.375, 0.875, 1.25, 2.0)
 POINTS = 2 * len(PAIRS) + 2
 STRETCH = 640  # floats of several rows that are worked on together: 10 stretches fit the first-level cache
+FILTERS = 10  # outputs that are worked on together: their products at all points stay in the second-level cache
 
 
 def matrices(kernel):
@@ -49,33 +50,23 @@ def matrices(kernel):
 
 
 @jit
-def _aligned(size, like):
-    """`size` values that start on a cache line."""
-    memory = np.empty(size + 16, like.dtype)
+def _aligned(rows, length, like):
+    """An uninitialised array (rows, length) that starts on a cache line."""
+    memory = np.empty(rows * length + 16, like.dtype)
     start = -memory.ctypes.data % 64 // memory.itemsize
-    return memory[start:start + size]
+    whole = memory[start:start + rows * length]
+    return whole.reshape(rows, length)
 
 
 @jit
-def _copy(to, to_at, source, source_at, n):
-    """n neighbouring values of one flat array into another."""
-    a, b = to[to_at:to_at + n], source[source_at:source_at + n]
-    for i in range(n):
-        a[i] = b[i]
+def _values(matrix, lines, n, v, v_at, v_step):
+    """The first n values of lines (10, ...), transformed: v[e] = sum over i of matrix[e, i] * lines[i]; v is flat.
 
-
-@jit
-def _values(matrix, frame, tile, v, v_at, v_step, n, N):
-    """Values of one row at all points: v[e] = sum over i of matrix[e, i] * input i of every tile.
-
-    Input i of tile t lies in frame[i % tile, t + i // tile], N images each. Rows +p and -p of the matrix have the same
-    even columns, and odd ones of opposite sign: the two halves of the sum are shared.
+    Rows +p and -p of the matrix have the same even columns, and odd ones of opposite sign: both share the two halves
+    of the sum.
     """
-    d0, d1 = frame[0, :n], frame[1, :n]
-    d2, d3 = frame[2 % tile, 2 // tile * N:2 // tile * N + n], frame[3 % tile, 3 // tile * N:3 // tile * N + n]
-    d4, d5 = frame[4 % tile, 4 // tile * N:4 // tile * N + n], frame[5 % tile, 5 // tile * N:5 // tile * N + n]
-    d6, d7 = frame[6 % tile, 6 // tile * N:6 // tile * N + n], frame[7 % tile, 7 // tile * N:7 // tile * N + n]
-    d8, d9 = frame[8 % tile, 8 // tile * N:8 // tile * N + n], frame[9 % tile, 9 // tile * N:9 // tile * N + n]
+    d0, d1, d2, d3, d4 = lines[0, :n], lines[1, :n], lines[2, :n], lines[3, :n], lines[4, :n]
+    d5, d6, d7, d8, d9 = lines[5, :n], lines[6, :n], lines[7, :n], lines[8, :n], lines[9, :n]
     for e in range(0, 9, 2):
         one, two = (0, 9) if e == 0 else (e - 1, e)
         a0, a2, a4, a6, a8 = matrix[one, 0], matrix[one, 2], matrix[one, 4], matrix[one, 6], matrix[one, 8]
@@ -88,8 +79,7 @@ def _values(matrix, frame, tile, v, v_at, v_step, n, N):
                 v0[i], v1[i] = even, odd
         elif a6 == 0 and a8 == 0:
             for i in range(n):
-                even = a0 * d0[i] + a2 * d2[i] + a4 * d4[i]
-                odd = a1 * d1[i] + a3 * d3[i] + a5 * d5[i]
+                even, odd = a0 * d0[i] + a2 * d2[i] + a4 * d4[i], a1 * d1[i] + a3 * d3[i] + a5 * d5[i]
                 p, q = even - odd, even + odd
                 v0[i], v1[i] = p, q
         else:
@@ -104,90 +94,84 @@ def _values(matrix, frame, tile, v, v_at, v_step, n, N):
 def evaluate_loop(x, matrix, tile, pad, v):
     """Fill v (10, C, H, T, N): v[e, c, h, t] = sum over i of matrix[e, i] * x[c, h, t * tile + i - pad]."""
     C, H, W, N = x.shape
-    T = v.shape[3]
-    n, width = T * N, (T + 2) * N
+    T, inputs = v.shape[3], matrix.shape[1]
+    n, rows = T * N, max(1, STRETCH // (T * N))
     full = np.zeros((10, 10), x.dtype)
-    full[:, :matrix.shape[1]] = matrix
-    frame = _aligned(tile * width, x)
-    frame[:] = 0
+    full[:, :inputs] = matrix
+    lines = _aligned(10, rows * n, x)  # input i of all tiles of some rows; where padding is, 0
+    lines[:] = 0
     x_flat, v_flat = x.reshape(-1), v.reshape(-1)
-    for c in range(C):
-        for h in range(H):
+    for first in range(0, C * H, rows):
+        last = min(first + rows, C * H)
+        for row in range(first, last):
             for w in range(W):
-                _copy(frame, (w + pad) % tile * width + (w + pad) // tile * N, x_flat, ((c * H + h) * W + w) * N, N)
-            _values(full, frame.reshape(tile, width), tile, v_flat, (c * H + h) * n, C * H * n, n, N)
+                t = min((w + pad) // tile, T - 1)
+                i = w + pad - t * tile
+                pixel = x_flat[(row * W + w) * N:(row * W + w + 1) * N]
+                while t >= 0 and i < inputs:  # a pixel lies in one tile or two
+                    line = lines[i, ((row - first) * T + t) * N:((row - first) * T + t + 1) * N]
+                    for k in range(N):
+                        line[k] = pixel[k]
+                    t, i = t - 1, i + tile
+        _values(full, lines, (last - first) * n, v_flat, first * n, C * H * n)
 
 
 @jit
 def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n, fresh):
     """Add `taps` weighted stretches of x to `outputs` stretches of y, or with `fresh` fill y with their sum.
 
-    As in conv.py: five outputs by four taps at a time, whole registers first, in which 20 weights find room only if the
-    compiler need not keep them for a rest of less than 16 as well.
+    As in conv.py: five outputs by four taps at a time, outputs being a multiple of five; whole registers first, among
+    which 20 weights find room only if the compiler need not keep them for a rest of less than 16 as well.
     """
     rest, n, s = n, n // 16 * 16, w_step
-    o = 0
-    while o < outputs:
-        block = 5 if o + 5 <= outputs else 1
-        y0 = y[y_at + o * y_step:y_at + o * y_step + n]
-        y1 = y[y_at + (o + 1) * y_step:y_at + (o + 1) * y_step + n]
-        y2 = y[y_at + (o + 2) * y_step:y_at + (o + 2) * y_step + n]
-        y3 = y[y_at + (o + 3) * y_step:y_at + (o + 3) * y_step + n]
-        y4 = y[y_at + (o + 4) * y_step:y_at + (o + 4) * y_step + n]
-        if fresh and (block == 1 or taps < 4):
-            for i in range(block):
-                y[y_at + (o + i) * y_step:y_at + (o + i) * y_step + n] = 0
+    for o in range(0, outputs, 5):
+        at = y_at + o * y_step
+        y0, y1, y2 = y[at:at + n], y[at + y_step:at + y_step + n], y[at + 2 * y_step:at + 2 * y_step + n]
+        y3, y4 = y[at + 3 * y_step:at + 3 * y_step + n], y[at + 4 * y_step:at + 4 * y_step + n]
+        if fresh and taps < 4:
+            for i in range(5):
+                y[at + i * y_step:at + i * y_step + n] = 0
         t = 0
         while t < taps:
-            x0 = x[x_at[t]:x_at[t] + n]
-            a = w_at[t] + o * s
-            if t + 4 <= taps:
-                x1 = x[x_at[t + 1]:x_at[t + 1] + n]
-                x2 = x[x_at[t + 2]:x_at[t + 2] + n]
-                x3 = x[x_at[t + 3]:x_at[t + 3] + n]
-                b, c, d = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s
-                a0, b0, c0, d0 = w[a], w[b], w[c], w[d]
-                if block == 5:
-                    a1, b1, c1, d1 = w[a + s], w[b + s], w[c + s], w[d + s]
-                    a2, b2, c2, d2 = w[a + 2 * s], w[b + 2 * s], w[c + 2 * s], w[d + 2 * s]
-                    a3, b3, c3, d3 = w[a + 3 * s], w[b + 3 * s], w[c + 3 * s], w[d + 3 * s]
-                    a4, b4, c4, d4 = w[a + 4 * s], w[b + 4 * s], w[c + 4 * s], w[d + 4 * s]
-                if block == 5 and fresh and t == 0:
-                    for i in range(n):
-                        u, v, p, q = x0[i], x1[i], x2[i], x3[i]
-                        r0 = a0 * u + b0 * v + c0 * p + d0 * q
-                        r1 = a1 * u + b1 * v + c1 * p + d1 * q
-                        r2 = a2 * u + b2 * v + c2 * p + d2 * q
-                        r3 = a3 * u + b3 * v + c3 * p + d3 * q
-                        r4 = a4 * u + b4 * v + c4 * p + d4 * q
-                        y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
-                elif block == 5:
-                    for i in range(n):  # all loads before all stores, or the compiler must expect them to overlap
-                        u, v, p, q = x0[i], x1[i], x2[i], x3[i]
-                        r0 = y0[i] + a0 * u + b0 * v + c0 * p + d0 * q
-                        r1 = y1[i] + a1 * u + b1 * v + c1 * p + d1 * q
-                        r2 = y2[i] + a2 * u + b2 * v + c2 * p + d2 * q
-                        r3 = y3[i] + a3 * u + b3 * v + c3 * p + d3 * q
-                        r4 = y4[i] + a4 * u + b4 * v + c4 * p + d4 * q
-                        y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
-                else:
-                    for i in range(n):
-                        y0[i] = y0[i] + a0 * x0[i] + b0 * x1[i] + c0 * x2[i] + d0 * x3[i]
-                t += 4
+            x0, a = x[x_at[t]:x_at[t] + n], w_at[t] + o * s
+            a0, a1, a2, a3, a4 = w[a], w[a + s], w[a + 2 * s], w[a + 3 * s], w[a + 4 * s]
+            if t + 2 > taps:
+                for i in range(n):
+                    u = x0[i]
+                    r0, r1, r2, r3, r4 = y0[i] + a0 * u, y1[i] + a1 * u, y2[i] + a2 * u, y3[i] + a3 * u, y4[i] + a4 * u
+                    y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
+                break
+            x1, b = x[x_at[t + 1]:x_at[t + 1] + n], w_at[t + 1] + o * s
+            b0, b1, b2, b3, b4 = w[b], w[b + s], w[b + 2 * s], w[b + 3 * s], w[b + 4 * s]
+            if t + 4 > taps:
+                for i in range(n):
+                    u, v = x0[i], x1[i]
+                    r0, r1, r2 = y0[i] + a0 * u + b0 * v, y1[i] + a1 * u + b1 * v, y2[i] + a2 * u + b2 * v
+                    r3, r4 = y3[i] + a3 * u + b3 * v, y4[i] + a4 * u + b4 * v
+                    y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
+                t += 2
+                continue
+            x2, x3 = x[x_at[t + 2]:x_at[t + 2] + n], x[x_at[t + 3]:x_at[t + 3] + n]
+            c, d = w_at[t + 2] + o * s, w_at[t + 3] + o * s
+            c0, c1, c2, c3, c4 = w[c], w[c + s], w[c + 2 * s], w[c + 3 * s], w[c + 4 * s]
+            d0, d1, d2, d3, d4 = w[d], w[d + s], w[d + 2 * s], w[d + 3 * s], w[d + 4 * s]
+            if fresh and t == 0:
+                for i in range(n):
+                    u, v, p, q = x0[i], x1[i], x2[i], x3[i]
+                    r0, r1 = a0 * u + b0 * v + c0 * p + d0 * q, a1 * u + b1 * v + c1 * p + d1 * q
+                    r2, r3 = a2 * u + b2 * v + c2 * p + d2 * q, a3 * u + b3 * v + c3 * p + d3 * q
+                    r4 = a4 * u + b4 * v + c4 * p + d4 * q
+                    y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
             else:
-                if block == 5:
-                    a0, a1, a2, a3, a4 = w[a], w[a + s], w[a + 2 * s], w[a + 3 * s], w[a + 4 * s]
-                    for i in range(n):
-                        u = x0[i]
-                        r0, r1, r2 = y0[i] + a0 * u, y1[i] + a1 * u, y2[i] + a2 * u
-                        r3, r4 = y3[i] + a3 * u, y4[i] + a4 * u
-                        y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
-                else:
-                    a0 = w[a]
-                    for i in range(n):
-                        y0[i] = y0[i] + a0 * x0[i]
-                t += 1
-        o += block
+                for i in range(n):  # all loads before all stores, or the compiler must expect them to overlap
+                    u, v, p, q = x0[i], x1[i], x2[i], x3[i]
+                    r0 = y0[i] + a0 * u + b0 * v + c0 * p + d0 * q
+                    r1 = y1[i] + a1 * u + b1 * v + c1 * p + d1 * q
+                    r2 = y2[i] + a2 * u + b2 * v + c2 * p + d2 * q
+                    r3 = y3[i] + a3 * u + b3 * v + c3 * p + d3 * q
+                    r4 = y4[i] + a4 * u + b4 * v + c4 * p + d4 * q
+                    y0[i], y1[i], y2[i], y3[i], y4[i] = r0, r1, r2, r3, r4
+            t += 4
     for o in range(outputs):
         for i in range(n, rest):
             total = y.dtype.type(0) if fresh else y[y_at + o * y_step + i]
@@ -197,73 +181,90 @@ def _mix(y, y_at, y_step, outputs, x, x_at, taps, w, w_at, w_step, n, fresh):
 
 
 @jit
-def _columns(matrix, i, m, f, at, n, even, odd):
-    """Add to `even` and `odd` columns i and i + 1 of the matrix, transposed, times m[:, f], stretches of n.
+def _columns(matrix, i, m, m_at, step, even, odd):
+    """Fill `even` and `odd` with columns i and i + 1 of the matrix, transposed, times ten stretches of m (flat).
 
     What +p and -p share goes to even columns as their sum, to odd ones as their difference.
     """
-    v0, v1, v2, v3 = m[0, f, at:at + n], m[1, f, at:at + n], m[2, f, at:at + n], m[3, f, at:at + n]
-    v4, v5, v6, v7 = m[4, f, at:at + n], m[5, f, at:at + n], m[6, f, at:at + n], m[7, f, at:at + n]
-    v8, v9 = m[8, f, at:at + n], m[9, f, at:at + n]
+    n = len(even)
+    v0, v1 = m[m_at:m_at + n], m[m_at + step:m_at + step + n]
+    v2, v3 = m[m_at + 2 * step:m_at + 2 * step + n], m[m_at + 3 * step:m_at + 3 * step + n]
+    v4, v5 = m[m_at + 4 * step:m_at + 4 * step + n], m[m_at + 5 * step:m_at + 5 * step + n]
+    v6, v7 = m[m_at + 6 * step:m_at + 6 * step + n], m[m_at + 7 * step:m_at + 7 * step + n]
+    v8, v9 = m[m_at + 8 * step:m_at + 8 * step + n], m[m_at + 9 * step:m_at + 9 * step + n]
     a0, a1, a2, a3, a4 = matrix[0, i], matrix[1, i], matrix[3, i], matrix[5, i], matrix[7, i]
     b0, b1, b2, b3, b4 = matrix[9, i + 1], matrix[1, i + 1], matrix[3, i + 1], matrix[5, i + 1], matrix[7, i + 1]
     for k in range(n):
         p1, p2, p3, p4, q1, q2, q3, q4 = v1[k], v3[k], v5[k], v7[k], v2[k], v4[k], v6[k], v8[k]
-        r = even[k] + a0 * v0[k] + a1 * (p1 + q1) + a2 * (p2 + q2) + a3 * (p3 + q3) + a4 * (p4 + q4)
-        s = odd[k] + b0 * v9[k] + b1 * (p1 - q1) + b2 * (p2 - q2) + b3 * (p3 - q3) + b4 * (p4 - q4)
+        r = a0 * v0[k] + a1 * (p1 + q1) + a2 * (p2 + q2) + a3 * (p3 + q3) + a4 * (p4 + q4)
+        s = b0 * v9[k] + b1 * (p1 - q1) + b2 * (p2 - q2) + b3 * (p3 - q3) + b4 * (p4 - q4)
         even[k], odd[k] = r, s
 
 
 @jit
-def interpolate_loop(v, u, matrix, tile, left, top, b, y):
-    """Fill y (F, P, Q, N) with b (F,) plus the products of v (10, C, H, T, N) and u (10, F, C, K), transformed back.
+def _gather(lines, tile, left, b, y, y_at, Q, T, N, line_at):
+    """One row of y: pixel q is b plus all that lines[i], column i of every tile t, hold for t * tile + i - left = q."""
+    inputs = len(lines)
+    for q in range(Q):
+        t = min((q + left) // tile, T - 1)
+        i = q + left - t * tile
+        to, source = y[y_at + q * N:y_at + q * N + N], lines[i, line_at + t * N:line_at + t * N + N]
+        for n in range(N):
+            to[n] = b + source[n]
+        while t > 0 and i + tile < inputs:
+            t, i = t - 1, i + tile
+            more = lines[i, line_at + t * N:line_at + t * N + N]
+            for n in range(N):
+                to[n] += more[n]
 
+
+@jit
+def interpolate_loop(v, u, matrix, tile, left, top, b, y):
+    """Fill y (F, P, Q, N) with b (F,) plus the products of v (10, C, H, T, N) and u (10, F', C, K), transformed back.
+
+    F' is the next multiple of five. What u holds beyond F filters does not matter.
     m[e, f, p, t] = sum over c, k of u[e, f, c, k] * v[e, c, p + k - top, t], of the rows that exist; it adds
     sum over e of matrix[e, i] * m[e, f, p, t] to y[f, p, t * tile + i - left].
     """
     E, C, H, T, N = v.shape
     F, P, Q = y.shape[:3]
-    K, n, width = u.shape[3], T * N, (T + 2) * N
+    K, n, inputs = u.shape[3], T * N, matrix.shape[1]
     rows = max(1, STRETCH // n) if C > 3 else 1
-    m = _aligned(E * F * rows * n, v)
-    points = m.reshape(E, F, rows * n)
-    frame = _aligned(tile * width, v)
-    lines = frame.reshape(tile, width)
-    v_flat, u_flat, y_flat = v.reshape(-1), u.reshape(-1), y.reshape(-1)
+    line = rows * n
+    products, lines = _aligned(E * FILTERS, line, v), _aligned(inputs, line, v)
+    v_flat, u_flat, y_flat, m = v.reshape(-1), u.reshape(-1), y.reshape(-1), products.reshape(-1)
     x_at, w_at = np.empty(C * K, np.int64), np.empty(C * K, np.int64)
     for p in range(0, P, rows):
         end = min(P, p + rows)
-        for e in range(E):
-            # Kernel rows that reach the same output rows go together; first, if there are any, those that reach all
-            start = max(0, top - p)
-            fresh = start < K and end - 1 + start - top < H
-            if not fresh:
-                points[e] = 0
-            j = 0
-            while j < K:
-                k = (start + j) % K
-                first, last = max(p, top - k), min(end, H + top - k)
-                taps = 0
-                while j < K and first == max(p, top - k) and last == min(end, H + top - k):
-                    for c in range(C):
-                        x_at[taps] = ((e * C + c) * H + first + k - top) * n
-                        w_at[taps] = (e * F * C + c) * K + k
-                        taps += 1
-                    j += 1
-                    k = (start + j) % K
-                if first < last:
-                    _mix(m, (e * F * rows + first - p) * n, rows * n, F, v_flat, x_at, taps, u_flat, w_at, C * K,
-                         (last - first) * n, fresh)
-                    fresh = False
-        for f in range(F):
-            for r in range(p, end):
-                frame[:] = b[f]
-                for i in range(0, matrix.shape[1], 2):
-                    at = i // tile * N
-                    even, odd = lines[i % tile, at:at + n], lines[i % tile + 1, at:at + n]
-                    _columns(matrix, i, points, f, (r - p) * n, n, even, odd)
-                for q in range(left, left + Q):
-                    _copy(y_flat, ((f * P + r) * Q + q - left) * N, frame, q % tile * width + q // tile * N, N)
+        # Kernel rows that reach the same output rows go together; first, if there are any, those that reach all
+        start = max(0, top - p)
+        all_reached = start < K and end - 1 + start - top < H
+        for some in range(0, F, FILTERS):
+            outputs = min(FILTERS, u.shape[1] - some)
+            for e in range(E):
+                if not all_reached:
+                    m[e * FILTERS * line:(e * FILTERS + outputs) * line] = 0
+                j = 0
+                while j < K:
+                    fresh, k = all_reached and j == 0, (start + j) % K
+                    first, last = max(p, top - k), min(end, H + top - k)
+                    taps = 0
+                    while j < K and first == max(p, top - k) and last == min(end, H + top - k):
+                        for c in range(C):
+                            x_at[taps] = ((e * C + c) * H + first + k - top) * n
+                            w_at[taps] = ((e * u.shape[1] + some) * C + c) * K + k
+                            taps += 1
+                        j += 1
+                        k = (start + j) % K
+                    if first < last:
+                        _mix(m, e * FILTERS * line + (first - p) * n, line, outputs, v_flat, x_at, taps, u_flat, w_at,
+                             C * K, (last - first) * n, fresh)
+            for f in range(min(outputs, F - some)):
+                for i in range(0, inputs, 2):
+                    _columns(matrix, i, m, f * line, FILTERS * line, lines[i, :(end - p) * n],
+                             lines[i + 1, :(end - p) * n])
+                for r in range(p, end):
+                    _gather(lines, tile, left, b[some + f], y_flat, ((some + f) * P + r) * Q * N, Q, T, N, (r - p) * n)
 
 
 def evaluate_numpy(x, matrix, tile, pad, v):
@@ -286,7 +287,7 @@ def interpolate_numpy(v, u, matrix, tile, left, top, b, y):
     F, P, Q, N = y.shape
     T, inputs = v.shape[3], matrix.shape[1]
     m = np.stack([np.tensordot(weight, rows, axes=((1, 2), (0, 4)))
-                  for weight, rows in zip(u, _rows(v, P, u.shape[3], top))])
+                  for weight, rows in zip(u[:, :F], _rows(v, P, u.shape[3], top))])
     wide = np.zeros((F, P, (T - 1) * tile + inputs, N), y.dtype)
     for i in range(inputs):
         wide[:, :, i:i + (T - 1) * tile + 1:tile] += np.tensordot(matrix[:, i], m, axes=1)

@@ -202,7 +202,7 @@ def test_winograd_interpolate(interpolate, dtype):
         A, B, _ = winograd.matrices(K)
         top = int(rng.integers(0, K))
         H = max(H, K - 2 * top)
-        v, u = (rng.standard_normal(shape).astype(dtype) for shape in ((10, C, H, T, N), (10, F, C, K)))
+        v, u = (rng.standard_normal(shape).astype(dtype) for shape in ((10, C, H, T, N), (10, F + -F % 5, C, K)))
         b, P = rng.standard_normal(F).astype(dtype), H + 2 * top - K + 1
         m = np.zeros((10, F, P, T, N))
         for e, f, c, k, p in np.ndindex(10, F, C, K, P):

@@ -100,8 +100,8 @@ def aligned_empty(shape, dtype):
     if size < 65536:  # what fits the first-level cache gains nothing
         return np.empty(shape, dtype)
     memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start:start + size].view(dtype).reshape(shape)
+    start = -memory.__array_interface__["data"][0] % 64
+    return np.ndarray(shape, dtype, memory, start)
 
 
 def positive(name, **values):

@@ -30,6 +30,12 @@ def _matrices(kernel, dtype):
     return A.astype(dtype), B.astype(dtype), G
 
 
+def _whole_fives(u):
+    """u (10, F, C, K), C-contiguous, with filters of zeros up to a multiple of five."""
+    missing = -u.shape[1] % 5
+    return np.pad(u, ((0, 0), (0, missing), (0, 0), (0, 0))) if missing else np.ascontiguousarray(u)
+
+
 def convolved(x, weight, bias, pad, shape):
     """x (C, H, W, N), weight (F, C, K, K), bias (F,) or None -> y of `shape`, (F, P, Q, N), and its backward pass.
 
@@ -43,7 +49,7 @@ def convolved(x, weight, bias, pad, shape):
     winograd.evaluate(x, B, tile, pad, v)
     u = (G @ weight.reshape(-1, K).T).reshape(len(G), F, C, K).astype(weight.dtype)
     y = aligned_empty(shape, x.dtype)
-    winograd.interpolate(v, u, A, tile, 0, pad, np.zeros(F, x.dtype) if bias is None else bias, y)
+    winograd.interpolate(v, _whole_fives(u), A, tile, 0, pad, np.zeros(F, x.dtype) if bias is None else bias, y)
     x_shape = x.shape
 
     def gradients(dy, need_dx):
@@ -55,7 +61,7 @@ def convolved(x, weight, bias, pad, shape):
         if not need_dx:
             return dweight, None
         dx = aligned_empty(x_shape, dy.dtype)
-        turned = np.ascontiguousarray(u.swapaxes(1, 2)[..., ::-1])
+        turned = _whole_fives(u.swapaxes(1, 2)[..., ::-1])
         winograd.interpolate(d, turned, B, tile, pad, K - 1 - pad, np.zeros(C, dy.dtype), dx)
         return dweight, dx
 
