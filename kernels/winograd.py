@@ -229,7 +229,7 @@ def interpolate_loop(v, u, matrix, tile, left, top, b, y):
     E, C, H, T, N = v.shape
     F, P, Q = y.shape[:3]
     K, n, inputs = u.shape[3], T * N, matrix.shape[1]
-    rows = max(1, STRETCH // n) if C > 3 else 1
+    rows = max(1, STRETCH // n)
     line = rows * n
     products, lines = _aligned(E * FILTERS, line, v), _aligned(inputs, line, v)
     v_flat, u_flat, y_flat, m = v.reshape(-1), u.reshape(-1), y.reshape(-1), products.reshape(-1)

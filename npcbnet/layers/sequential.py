@@ -10,7 +10,8 @@ from npcbnet.layers.relu import ReLU
 class Sequential(Container):
     """A list of layers; its backward is the list of theirs, run from the end.
 
-    Parameters and gradients of layer i are named "i.weight", "i.bias".
+    Parameters and gradients of layer i are named "i.weight", "i.bias". A ReLU behind a MaxPool2d is computed by the
+    pool, in the same pass over the map and to the same bits.
     """
 
     name = "sequential"
@@ -58,12 +59,14 @@ class Sequential(Container):
         return max([math.prod(shapes[0]), *(layer.peak(before) for layer, before in zip(self.layers, shapes))])
 
     def forward(self, x, train=False, rng=None):
-        backwards = []
-        for i, layer in enumerate(self.layers):
-            if self._rectifies(i - 1):
-                backwards.append(None)  # this ReLU's work is done, and undone, by the pool before it
-                continue
-            x, backward = layer.forward(x, train, rng, **({"rectify": True} if self._rectifies(i) else {}))
+        backwards, rectified = [], False
+        for layer, after in zip(self.layers, [*self.layers[1:], None]):
+            if rectified:  # this ReLU's work is done, and undone, by the pool before it
+                rectified, backward = False, None
+            elif rectified := isinstance(layer, MaxPool2d) and isinstance(after, ReLU):
+                x, backward = layer.forward(x, train, rng, rectify=True)
+            else:
+                x, backward = layer.forward(x, train, rng)
             backwards.append(backward)
         if not train:
             return x, None
@@ -77,11 +80,6 @@ class Sequential(Container):
             return dy, grads
 
         return x, backward
-
-    def _rectifies(self, i):
-        """Whether layer i is a pool with a ReLU behind it: one pass over the map does both, to the same bits."""
-        return (0 <= i < len(self) - 1 and isinstance(self.layers[i], MaxPool2d)
-                and isinstance(self.layers[i + 1], ReLU))
 
     def __repr__(self):
         return "Sequential([" + ", ".join(map(repr, self.layers)) + "])"
