@@ -9,7 +9,7 @@ bits, too.
 """
 import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -132,11 +132,11 @@ def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None,
         history = kept.restore(optimiser)
     progress = Progress(stage, plan.epochs, len(images), quiet)
     steps = -(-len(images) // plan.batch)
-    with one_blas_thread(), ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+    with one_blas_thread(), Crew(threads) as crew:
         for epoch in range(len(history), plan.epochs):
             progress.begin(epoch)
             try:
-                loss = _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress)
+                loss = _epoch(task, images, plan, optimiser, epoch, steps, stage, crew, progress)
             finally:
                 progress.close()
             if not all(np.isfinite(array).all() for array in task.params.values()):
@@ -150,7 +150,7 @@ def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None,
     return history
 
 
-def _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress):
+def _epoch(task, images, plan, optimiser, epoch, steps, stage, crew, progress):
     """All batches of one epoch, in an order of its own; returns the mean loss."""
     name = int.from_bytes(stage.encode()[:8], "little")  # all converters see the same batches
     order_seed, *batch_seeds = np.random.SeedSequence([plan.seed, name, epoch]).spawn(1 + steps)
@@ -159,7 +159,7 @@ def _epoch(task, images, plan, optimiser, epoch, steps, stage, pool, progress):
     for batch in range(steps):
         index = order[batch * plan.batch:(batch + 1) * plan.batch]
         optimiser.learning_rate = plan.learning_rate * rate_factor(plan, epoch * steps + batch, steps)
-        loss, grads = batch_gradients(task, images, index, plan, batch_seeds[batch], pool)
+        loss, grads = batch_gradients(task, images, index, plan, batch_seeds[batch], crew)
         if not np.isfinite(loss):
             raise TrainingError(f"{stage}: the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}; {ADVICE}")
         update(task, optimiser, grads)
@@ -176,8 +176,46 @@ def update(task, optimiser, grads):
         params[name] -= grads[name]
 
 
-def batch_gradients(task, images, index, plan, seed, pool=None):
-    """Mean loss of the batch images[index] and its gradients, shard by shard, on the threads of `pool`.
+class Crew:
+    """The calling thread and threads - 1 helpers: whoever is free takes the next piece of work.
+
+    The caller works, too, and waits for nobody who has not begun: where other programs keep the other cores busy, it
+    does all by itself, as one thread would.
+    """
+
+    def __init__(self, threads=1):
+        self.helpers = threads - 1
+
+    def __enter__(self):
+        self.pool = ThreadPoolExecutor(self.helpers) if self.helpers else None
+        return self
+
+    def __exit__(self, *error):
+        if self.pool:
+            self.pool.shutdown()
+
+    def map(self, work, *columns):
+        """[work(*row) for row in zip(*columns)], in this order."""
+        rows, results = list(zip(*columns)), {}
+        waiting = iter(range(len(rows)))  # next() of it is one step that no other thread interrupts
+
+        def take():
+            for i in waiting:
+                results[i] = work(*rows[i])
+
+        helpers = [self.pool.submit(take) for _ in range(min(self.helpers, len(rows) - 1))]
+        try:
+            take()
+        finally:
+            begun = [helper for helper in helpers if not helper.cancel()]
+            wait(begun)
+        for helper in begun:
+            helper.result()  # raises what went wrong there
+        return [results[i] for i in range(len(rows))]
+
+
+def batch_gradients(task, images, index, plan, seed, crew=Crew()):
+    """Mean loss of the batch images[index] and its gradients, shard by shard, on the threads of `crew`.
 
     Of a statistic, the mean step over the batch's images.
     """
@@ -188,7 +226,7 @@ def batch_gradients(task, images, index, plan, seed, pool=None):
         pixels = shifted(images[shard], plan.shift, rng)
         return task.gradients(as_floats(flipped(pixels, rng) if plan.flip else pixels), shard, len(index), rng)
 
-    results = list((pool.map if pool else map)(work, shards, rngs))
+    results = crew.map(work, shards, rngs)
     for (_, grads), shard in zip(results, shards):
         for name in task.statistics:
             grads[name] = grads[name] * grads[name].dtype.type(len(shard) / len(index))
