@@ -37,7 +37,7 @@ def markdown(result):
         baseline = next(row["latency_ms"] for row in rows if row["model"].endswith("-lenet"))
         for row in rows:
             times = [1e3 * row[key] for key in ("latency_ms", "latency_median_ms", "latency_p95_ms")]
-            lines.append(f"| {row['model']} | {row['macs']:,} | " + " | ".join(f"{time:.0f}" for time in times)
+            lines.append(f"| {row['model']} | {row['macs']:,} | " + " | ".join(f"{time:.1f}" for time in times)
                          + f" | {baseline / row['latency_ms']:.2f} |")
     return "\n".join([*lines, "", results.made_by(result), ""])
 
