@@ -11,7 +11,7 @@ import numpy as np
 
 import npcbnet
 from benchmarks import results
-from npcbnet import data, evaluate, modelfile
+from npcbnet import data, judge, modelfile
 from npcbnet.training import one_blas_thread
 
 
@@ -21,7 +21,7 @@ def measure(dataset, count, rounds):
     images = images[np.linspace(0, len(images) - 1, count).astype(int)]
     models = {name: npcbnet.load(name) for name in modelfile.names() if name.startswith(f"{dataset}-")}
     with one_blas_thread():
-        measured = evaluate.latencies(models, images, rounds)
+        measured = judge.latencies(models, images, rounds)
     rows = []
     for name, model in models.items():
         macs = model.macs((model.explain(images).exit == 1).mean()) if model.kind == "branchynet" else model.macs()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npcbnet import __version__, conversion, evaluate, machine, modelfile, pictures, recipes, report
+from npcbnet import __version__, conversion, judge, machine, modelfile, pictures, recipes, report
 from npcbnet.errors import DataError
 from npcbnet.exits import PAPER_THRESHOLDS, calibrate, probabilities_and_entropy
 from npcbnet.nets import CBNet, Converter, branchynet_lenet, lenet, lightweight
@@ -164,7 +164,7 @@ def verdict(stages, models, targets, threads):
     run, data, out = stages.run, stages.dataset, stages.out
     test, branchynet = data.test, models["branchynet"]
     sample = test.images[np.linspace(0, len(test) - 1, min(len(test), 50 if run.quick else 200)).astype(int)]
-    rows = evaluate.rows(models, branchynet, test.images, test.labels, evaluate.latencies(models, sample))
+    rows = judge.rows(models, branchynet, test.images, test.labels, judge.latencies(models, sample))
     for row in rows:
         if row["model"] in targets:
             row["recipe"] = recipe_of(run, row["model"])
@@ -190,12 +190,12 @@ def draw(stages, models, targets):
     """The run's pictures: loss curves, and for each converter strips of hard images and the exit histogram."""
     data, out, branchynet = stages.dataset, stages.out, models["branchynet"]
     paths = [pictures.loss_curves(out / "loss.png", stages.histories)]
-    before, early = evaluate.exit_entropies(branchynet, data.test.images)
+    before, early = judge.exit_entropies(branchynet, data.test.images)
     hard = [np.flatnonzero(~early & (data.test.labels == label))[:1] for label in range(data.classes)]
     hard = np.concatenate(hard)[:12]
     for key, chosen in targets.items():
         converted = models[key].convert(data.test.images)
-        after, _ = evaluate.exit_entropies(branchynet, converted)
+        after, _ = judge.exit_entropies(branchynet, converted)
         paths.append(pictures.exit_histogram(out / f"exits-{key}.png", before, after, branchynet.threshold))
         if len(hard):
             images, labels = data.test.images[hard], data.test.labels[hard]

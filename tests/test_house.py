@@ -29,18 +29,18 @@ FLOW = ["errors",
         "manifest",
         "modelfile onnx_io",
         "runtime",
-        "cost energy evaluate roofline",
+        "cost energy judge roofline",
         "measure compress",
         "drawing machine",
         "pictures report bench_report",
-        "run", "pipeline",
+        "run", "pipeline", "evaluate",
         "train predict bench export"]
 
 # Beyond the order: what these must not reach, by any number of imports at the top of modules.
 NEVER = {"layers": "data losses optim exits",
          "data": "kernels layers losses optim",
          "nets": "data losses optim gradcheck",
-         "modelfile": "data losses optim gradcheck progress training conversion recipes evaluate pictures pipeline"}
+         "modelfile": "data losses optim gradcheck progress training conversion recipes judge pictures pipeline"}
 
 # What a script on a Pi that loads a model and predicts does not pay for.
 NOT_ON_A_PI = ("npcbnet.training", "npcbnet.optim", "npcbnet.conversion", "npcbnet.data", "npcbnet.losses",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npcbnet import data, evaluate, modelfile, runtime
+from npcbnet import data, judge, modelfile, runtime
 from npcbnet.compress.prune import prune
 from npcbnet.compress.quantise import quantise
 from npcbnet.errors import UsageError
@@ -82,7 +82,7 @@ def compare(before, after, dataset, threads=1):
     """
     models, test = {"before": before, "after": after}, dataset.test
     places = np.linspace(0, len(test.images) - 1, min(TIMED, len(test.images))).astype(int)
-    timed = evaluate.latencies(models, test.images[places])
+    timed = judge.latencies(models, test.images[places])
     result = {"validation_accuracy": {key: accuracy(model, dataset.validation, threads)
                                       for key, model in models.items()},
               "test_accuracy": {key: accuracy(model, test, threads) for key, model in models.items()},
