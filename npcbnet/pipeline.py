@@ -79,14 +79,18 @@ class Stages:
         entropy = probabilities_and_entropy(early)[1]
         return calibrate(entropy, right_early, right_late, target_accuracy=right_late.mean() - COST_OF_EXITS)
 
-    def converter(self, name, branchynet, light):
-        """Stage 3, once a recipe: easy and hard, targets, the converter, fine-tuning. Returns CBNet and its Targets."""
-        data, train = self.dataset, self.dataset.train
-        chosen, stage = recipes.recipe(name, data), f"converter-{name}"
+    def targets(self, name, branchynet):
+        """The Targets that the converter of recipe `name` learns; the same ones whenever they are asked for."""
+        data, train, chosen = self.dataset, self.dataset.train, recipes.recipe(name, self.dataset)
         threshold = self.choose_threshold(branchynet, "paper") if chosen.paper_threshold else branchynet.threshold
         split = conversion.easy_and_hard(branchynet, train.images, train.labels, threshold)
-        targets = conversion.Targets(chosen.target, train.images, train.labels, split, data.classes,
-                                     self._rng(stage), chosen.clusters)
+        return conversion.Targets(chosen.target, train.images, train.labels, split, data.classes,
+                                  self._rng(f"converter-{name}"), chosen.clusters)
+
+    def converter(self, name, branchynet, light):
+        """Stage 3, once a recipe: easy and hard, targets, the converter, fine-tuning. Returns CBNet and its Targets."""
+        data, train, stage = self.dataset, self.dataset.train, f"converter-{name}"
+        chosen, targets = recipes.recipe(name, data), self.targets(name, branchynet)
         for label in targets.without:
             self._note(f"{name}: no image of class {data.class_names[label]!r} leaves early, "
                        "so its target is the image that came nearest to it")

@@ -1,0 +1,159 @@
+"""What the models of one seed are worth on this machine: accuracy, latency, power, and every threshold's trade."""
+import copy
+import itertools
+
+import numpy as np
+
+from npcbnet import energy, judge, runtime
+from npcbnet.evaluate import paper
+from npcbnet.evaluate.scope import CONVERTED
+from npcbnet.exits import SCREENED
+from npcbnet.recipes import family
+
+THIS_MACHINE = "this machine"
+
+
+class Measured:
+    """Predictors of all models of one Trained, what they answer on its test images, and their latencies.
+
+    right {key: (N,) bool}; early (N,) bool: which images leave BranchyNet early; latencies {key: judge.Latency}, of all
+    models and of BranchyNet at other thresholds (keys ("branchynet", T)), measured in turns.
+    """
+
+    def __init__(self, trained, scope):
+        self.trained, self.scope = trained, scope
+        self.models, self.test = trained.models, trained.dataset.test
+        self.rng = np.random.default_rng([trained.seed, 3])
+        self.predictors = {key: runtime.compile(model).warmup() for key, model in self.models.items()}
+        self.right = {key: predictor.predict(self.test.images) == self.test.labels
+                      for key, predictor in self.predictors.items()}
+        self.answer = self.predictors["branchynet"].explain(self.test.images)
+        self.early = self.answer.exit == 1
+        self.latencies = judge.latencies({**self.models, **self._thresholds()}, self.sample(scope.timed), scope.rounds)
+
+    def sample(self, count):
+        """`count` test images, evenly spread."""
+        places = np.linspace(0, len(self.test) - 1, min(count, len(self.test))).astype(int)
+        return self.test.images[places]
+
+    def _thresholds(self):
+        """{("branchynet", T): the net with that threshold} of all T of BranchyNet's own screening."""
+        nets = {}
+        for threshold in SCREENED:
+            net = copy.copy(self.models["branchynet"])
+            net.threshold = float(threshold)
+            nets["branchynet", net.threshold] = net
+        return nets
+
+    def _where(self):
+        return {"dataset": self.trained.dataset.name, "seed": self.trained.seed}
+
+    def exit_rate(self, key):
+        """Share of the test images that leave early: of BranchyNet, and after conversion of a CBNet; else None."""
+        if key == "branchynet":
+            return float(self.early.mean())
+        if key not in CONVERTED:
+            return None
+        converted = self.predictors[key].convert(self.test.images)
+        return float((self.predictors["branchynet"].explain(converted).exit == 1).mean())
+
+    def macs(self, key):
+        """Multiply-adds of an image, for BranchyNet the mean over the test images."""
+        model = self.models[key]
+        return model.macs(self.early.mean()) if key == "branchynet" else model.macs()
+
+    def table2(self, meter):
+        """A row for each model, and the windows in which its power was looked at."""
+        rows, windows = [], []
+        chosen = family(self.trained.dataset)
+        for key, predictor in self.predictors.items():
+            used = power(predictor, self.sample(self.scope.timed), self.latencies[key].latency_ms, self.scope, meter)
+            windows.append({**self._where(), "model": key, "begin": used.begin, "end": used.end, "images": used.images})
+            rows.append({
+                **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,
+                "latency_p95_ms": self.latencies[key].latency_p95_ms, "power_w": used.power_w,
+                "utilisation": used.utilisation, "energy_kind": used.kind, "meter": used.meter,
+                "resolution": used.resolution, "invalid": used.invalid, "accuracy": float(self.right[key].mean()),
+                "accuracy_easy": judge.share(self.right[key][self.early]),
+                "accuracy_hard": judge.share(self.right[key][~self.early]), "exit_rate": self.exit_rate(key),
+                "macs": self.macs(key), "bytes": self.models[key].parameter_bytes(), **paper.table_ii(chosen, key)})
+        return rows, windows
+
+    def converter_share(self):
+        """What converting adds to the lightweight DNN's time, for each CBNet."""
+        light = self.latencies["lightweight"].latency_ms
+        rows = []
+        for key in CONVERTED:
+            total = self.latencies[key].latency_ms
+            rows.append({**self._where(), "model": key, "converter_ms": total - light, "total_ms": total,
+                         "share": 1 - light / total, "paper_share": paper.CONVERTER_SHARE})
+        return rows
+
+    def frontier(self):
+        """Latency and accuracy of every model, BranchyNet at every threshold."""
+        answers = {key: (self.right[key], None) for key in self.models if key != "branchynet"}
+        both = self.models["branchynet"].both_exits(self.test.images)
+        early, late = (z.argmax(axis=1) == self.test.labels for z in both)
+        entropy = self.predictors["lightweight"].explain(self.test.images).entropy
+        for threshold in SCREENED:
+            leaves = entropy < threshold
+            answers["branchynet", float(threshold)] = np.where(leaves, early, late), float(leaves.mean())
+        rows = []
+        for key, (right, exit_rate) in answers.items():
+            name, threshold = key if isinstance(key, tuple) else (key, None)
+            macs = self.models[name].macs(exit_rate) if threshold is not None else self.models[name].macs()
+            rows.append({**self._where(), "model": name, "threshold": threshold, "exit_rate": exit_rate, "macs": macs,
+                         "latency_ms": self.latencies[key].latency_ms, "accuracy": float(right.mean())})
+        return rows
+
+    def converted_rows(self):
+        """The ablation "which images are converted": none, hard, easy or all; each CBNet's own lightweight DNN reads."""
+        rows, light = [], self.right["lightweight"]
+        rates = {key: self.exit_rate(key) for key in CONVERTED}
+        for key, (variant, chosen) in itertools.product(CONVERTED, (
+                ("hard images only", ~self.early), ("easy images only", self.early),
+                ("all images", np.ones(len(light), bool)))):
+            right = np.where(chosen, self.right[key], light)
+            rows.append({**self._where(), "study": f"which images are converted, {key}", "variant": variant,
+                         **self.shares(right), "exit_rate_converted": rates[key] if chosen.all() else None,
+                         "macs": round(self.models["lightweight"].macs()
+                                       + chosen.mean() * self.models[key].converter.macs())})
+        return rows
+
+    def shares(self, right):
+        """Accuracy on all, on easy and on hard test images of `right` (N,) bool."""
+        return {"accuracy": float(right.mean()), "accuracy_easy": judge.share(right[self.early]),
+                "accuracy_hard": judge.share(right[~self.early])}
+
+
+def power(predictor, images, latency_ms, scope, meter):
+    """energy.Energy of `predictor` on images (N, C, H, W), one by one, for about scope.power_s seconds."""
+    count = max(1, round(scope.power_s * 1e3 / max(latency_ms, 1e-6)))
+
+    def call():
+        for image in itertools.islice(itertools.cycle(images), count):
+            predictor.predict(image)
+
+    return energy.measure(call, count, meter)
+
+
+def on_frontier(rows):
+    """Set on_frontier: no other row of the same data set is at least as fast and as accurate, and better in one."""
+    for row in rows:
+        row["on_frontier"] = not any(
+            other["dataset"] == row["dataset"] and other["latency_ms"] <= row["latency_ms"]
+            and other["accuracy"] >= row["accuracy"]
+            and (other["latency_ms"] < row["latency_ms"] or other["accuracy"] > row["accuracy"]) for other in rows)
+    return rows
+
+
+def energies(rows):
+    """Set energy_mj = power x time (Eq. 1 and 2's E = P t), and saving and speedup against the LeNet of the same rows."""
+    lenet = {(row["dataset"], row["device"]): row for row in rows if row["model"] == "lenet"}
+    for row in rows:
+        row["energy_mj"] = row["power_w"] * row["latency_ms"]
+    for row in rows:
+        base = lenet[row["dataset"], row["device"]]
+        row["saving"] = 1 - row["energy_mj"] / base["energy_mj"]
+        row["speedup"] = base["latency_ms"] / row["latency_ms"]
+    return rows

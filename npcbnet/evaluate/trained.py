@@ -1,0 +1,86 @@
+"""What one seed of an evaluation trains on one data set. Each stage is kept in a folder of its own and trained once."""
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from npcbnet import data, modelfile, pipeline, recipes, run as runs
+from npcbnet.compress import adadeep, subflow
+from npcbnet.errors import UsageError
+from npcbnet.evaluate.scope import MODELS, reduced
+from npcbnet.files import write_text
+from npcbnet.progress import say
+from npcbnet.run import Run
+
+FILES = {"cbnet-fast": "cbnet"}  # the run's first converter has no recipe in its file's name
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One seed's data set, folder and models {key: Model}; stages: as they were trained; compressors: rows."""
+
+    seed: int
+    dataset: data.Dataset
+    folder: Path
+    stages: pipeline.Stages
+    models: dict
+    compressors: list
+
+    def converter_rule(self, key):
+        """The Targets of the model `cbnet-RECIPE`."""
+        return self.stages.targets(key.removeprefix("cbnet-"), self.models["branchynet"])
+
+
+def train(name, seed, scope, out, *, quick=False, threads=1, quiet=False):
+    """Trained of the data set `name` (a name or a path) with `seed` in folder out/NAME-SEED.
+
+    What is there already is loaded; a run that was stopped goes on. Raises UsageError where the folder holds another
+    run, and what data.load and training raise.
+    """
+    dataset = reduced(data.load(name), scope, seed)
+    folder = Path(out) / f"{dataset.name}-{seed}"
+    run = Run(str(name), tuple(recipes.RECIPES), scope.epochs, seed, quick=quick)
+    if not (folder / runs.RUN_FILE).exists():
+        runs.begin(run, folder)
+    elif runs.read_run(folder) != run:
+        raise UsageError(f"{folder} holds a run with other options ({runs.read_run(folder).command()}); "
+                         "choose another --out")
+    if not runs.is_finished(folder):
+        pipeline.train(run, dataset, folder, threads=threads, quiet=quiet)
+    models = {key: modelfile.load(folder / f"{FILES.get(key, key)}.npz") for key in MODELS}
+    rows = _compressors(models, dataset, seed, scope, folder, quick, threads, quiet)
+    return Trained(seed, dataset, folder, pipeline.Stages(run, dataset, folder, threads, quiet), models, rows)
+
+
+def _compressors(models, dataset, seed, scope, folder, quick, threads, quiet):
+    """AdaDeep's choice for LeNet, and SubFlow's subgraphs of it: put into `models`; a row for each."""
+    options = {"seed": seed, "threads": threads, "quick": quick, "quiet": quiet}
+    rows = [_kept(folder, "adadeep", models, lambda: _adadeep(models["lenet"], dataset, folder, options), quiet)]
+    for share in scope.utilisations:
+        key = f"subflow-{share:g}"
+        rows.append(_kept(folder, key, models, lambda share=share, key=key: (subflow.train(
+            models["lenet"], dataset, share, checkpoint=folder / f"checkpoint-{key}.npz", **options),
+            {"utilisation": share, "choices": f"{share:.0%} of the neurons of each inner layer"}), quiet))
+    return rows
+
+
+def _kept(folder, key, models, make, quiet):
+    """Load the model `key` and its row from the folder, or make() both and save them."""
+    path, note = folder / f"{key}.npz", folder / f"{key}.json"
+    if not note.exists():
+        say(f"{key} on {folder.name}", quiet)
+        model, row = make()
+        modelfile.save(model, path)
+        write_text(note, json.dumps({"model": key, **row}, indent=2) + "\n")
+        for checkpoint in folder.glob(f"checkpoint-{key}*.npz"):
+            checkpoint.unlink()
+    models[key] = modelfile.load(path)
+    return json.loads(note.read_text(encoding="utf-8"))
+
+
+def _adadeep(lenet, dataset, folder, options):
+    """(model, row) that AdaDeep's search finds under its default budgets."""
+    budgets = adadeep.budgets_for(lenet)
+    found = adadeep.search(lenet, dataset, budgets, checkpoint=folder / "checkpoint-adadeep.npz", **options)
+    choices = "; ".join(f"{choice['layer']}: {choice['compression']}" for choice in found.choices)
+    return found.model, {"choices": choices, "met": found.met, "missed": "; ".join(found.missed) or None,
+                         "budgets": asdict(budgets), "storage_bytes": found.costs["storage_bytes"]}
