@@ -6,8 +6,8 @@ Every kernel that the models run is compiled for a Cortex-A72, and the loops tha
 multiply-adds, none float by float, none or few vectors on the stack (pi_code.py has the limits). Where llvm-mca is
 installed (Debian: llvm), it says how many cycles a turn of each loop takes on that processor, if every load hits the
 first-level cache. A Cortex-A72 starts one vector multiply-add a cycle at best. A model's cycles are the turns of its
-loops of products times that; transforms, pools and answers are not in it, no zero input is left out, and early exits
-are not taken. So it is a lower bound, and no latency.
+loops of products times that; other loops (transforms, pools, answers) are not in it, no zero input is left out, and
+early exits are not taken. So it is a lower bound, and no latency.
 """
 import argparse
 import re
@@ -64,6 +64,10 @@ def turns(name, fixed, row):
         return row[4] * row[5] // (max(1, 8 // fixed["vectors"]) if name == "dense_one" else 1)
     if name == "dense_few":
         return -(-row[4] // 4)
+    if name == "winograd_group" and fixed["single"]:  # products on the way to the outputs, a channel's at a time
+        return -(-row[12] // fixed["tiles"]) * row[21]
+    if name == "winograd_one" and fixed["form"] == "single":
+        return row[13] * row[21]
     points = (fixed.get("kernel", 0) + 3) ** 2
     if name == "winograd_group" and not fixed["single"]:
         return -(-row[12] // fixed["tiles"]) * points * row[10] * row[9]
