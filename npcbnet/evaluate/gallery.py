@@ -59,7 +59,7 @@ def fig2(trained, key="cbnet-fast"):
 
 
 def fig1(measured):
-    """(rows, images (N, C, H, W)): a random easy image of each class, and a random hard one, as far as there are any."""
+    """(rows, images (N, C, H, W)): a random easy image of each class and a random hard one, if there are any."""
     test, answer = measured.test, measured.answer
     rng, chosen = np.random.default_rng([measured.trained.seed, 5]), []
     for kind in (measured.early, ~measured.early):

@@ -1,6 +1,7 @@
 """What the models of one seed are worth on this machine: accuracy, latency, power, and every threshold's trade."""
 import copy
 import itertools
+from functools import cached_property
 
 import numpy as np
 
@@ -16,8 +17,8 @@ THIS_MACHINE = "this machine"
 class Measured:
     """Predictors of all models of one Trained, what they answer on its test images, and their latencies.
 
-    right {key: (N,) bool}; early (N,) bool: which images leave BranchyNet early; latencies {key: judge.Latency}, of all
-    models and of BranchyNet at other thresholds (keys ("branchynet", T)), measured in turns.
+    right {key: (N,) bool}; early (N,) bool: which images leave BranchyNet early; latencies are measured when they are
+    first asked for, all of them in turns.
     """
 
     def __init__(self, trained, scope):
@@ -29,7 +30,11 @@ class Measured:
                       for key, predictor in self.predictors.items()}
         self.answer = self.predictors["branchynet"].explain(self.test.images)
         self.early = self.answer.exit == 1
-        self.latencies = judge.latencies({**self.models, **self._thresholds()}, self.sample(scope.timed), scope.rounds)
+
+    @cached_property
+    def latencies(self):
+        """{key: judge.Latency} of all models, and of BranchyNet at other thresholds (keys ("branchynet", T))."""
+        return judge.latencies({**self.models, **self._thresholds()}, self.sample(self.scope.timed), self.scope.rounds)
 
     def sample(self, count):
         """`count` test images, evenly spread."""
@@ -107,7 +112,7 @@ class Measured:
         return rows
 
     def converted_rows(self):
-        """The ablation "which images are converted": none, hard, easy or all; each CBNet's own lightweight DNN reads."""
+        """The ablation "which images are converted": hard, easy or all; the others are classified as they are."""
         rows, light = [], self.right["lightweight"]
         rates = {key: self.exit_rate(key) for key in CONVERTED}
         for key, (variant, chosen) in itertools.product(CONVERTED, (
@@ -148,7 +153,7 @@ def on_frontier(rows):
 
 
 def energies(rows):
-    """Set energy_mj = power x time (Eq. 1 and 2's E = P t), and saving and speedup against the LeNet of the same rows."""
+    """Set energy_mj = power x time (E = P t, section IV-C), saving and speedup against LeNet on the same device."""
     lenet = {(row["dataset"], row["device"]): row for row in rows if row["model"] == "lenet"}
     for row in rows:
         row["energy_mj"] = row["power_w"] * row["latency_ms"]

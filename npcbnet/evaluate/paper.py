@@ -41,9 +41,11 @@ def table_ii(family, model, device=CLOUD):
             "paper_speedup": lenet / latency}
 
 
-def figure_5(model):
+def figure_5(model, family):
     """The paper's milliseconds on a Raspberry Pi 4 and accuracy for Fig. 5 (MNIST), None where it prints none."""
     kind = model.split("-")[0]
+    if family != "mnist":
+        return {"paper_latency_ms": None, "paper_accuracy": None}
     if kind in SLOWER_THAN_CBNET:
         return {"paper_latency_ms": SLOWER_THAN_CBNET[kind] * TABLE_II["mnist", "cbnet"][PI][0],
                 "paper_accuracy": None}

@@ -5,8 +5,8 @@ import numpy as np
 def pooled(rows, by, spread=()):
     """One row for each set of rows that agree in the keys `by`, in the order in which they first come.
 
-    Numbers become means (of those that are not None), everything else is the first row's. For each key of `spread` there
-    is also KEY_spread, the standard deviation over the rows (n - 1; 0 of a single row), and `seeds` counts the rows.
+    Numbers become means (of those that are not None), everything else is the first row's. For each key of `spread`
+    there is also KEY_spread, the standard deviation over the rows (n - 1; 0 of one row). `seeds` counts the rows.
     """
     groups = {}
     for row in rows:

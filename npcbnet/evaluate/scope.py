@@ -12,16 +12,16 @@ class Scope:
     """Sizes of an evaluation.
 
     train, validation, test: at most so many images of each part (None: all); epochs of every stage (None: the recipes'
-    own) and of an ablation's converters; timed: images that each model is timed on, one by one, `rounds` times; power_s:
-    seconds of calls in which a model's power is looked at; mix: images of each mix of easy and hard ones; repeats of the
-    scalability experiment; utilisations that SubFlow is trained at.
+    own) and of an ablation's converters; timed: images that each model is timed on, one by one, `rounds` times;
+    power_s: seconds of calls in which a model's power is looked at; mix: images of each mix of easy and hard ones;
+    repeats of the scalability experiment; utilisations that SubFlow is trained at.
     """
 
     train: int | None = None
     validation: int | None = None
     test: int | None = None
     epochs: int | None = None
-    ablation_epochs: int = 8
+    ablation_epochs: int = 5
     timed: int = 400
     rounds: int = 7
     power_s: float = 2.0

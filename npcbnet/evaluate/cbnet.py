@@ -1,0 +1,177 @@
+"""The CBNet paper's evaluation from beginning to end: train what is missing, measure, make rows, write a report."""
+from dataclasses import dataclass
+from pathlib import Path
+
+from npcbnet import data, machine
+from npcbnet.errors import DataError, UsageError
+from npcbnet.evaluate import ablations, charts, claims, elsewhere, gallery, page, paper, scaling
+from npcbnet.evaluate.measured import THIS_MACHINE, Measured, energies, on_frontier
+from npcbnet.evaluate.pooled import pooled
+from npcbnet.evaluate.scope import FULL, QUICK
+from npcbnet.evaluate.trained import train
+from npcbnet.progress import say
+
+DATASETS = ("mnist", "fmnist", "kmnist")  # those of the paper
+SCALABILITY = {"mnist": "fig6", "fmnist": "fig7", "kmnist": "fig8"}
+SPREAD = ("latency_ms", "accuracy", "exit_rate")  # what also gets a spread over the seeds
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to evaluate.
+
+    datasets: names or paths (None: those of the paper that are at hand or can be fetched); seeds: how many, from `seed`
+    on; meter: as for energy.measure; latencies: files for elsewhere.read; command: as typed.
+    """
+
+    datasets: tuple | None = None
+    seeds: int = 3
+    seed: int = 0
+    quick: bool = False
+    threads: int = 1
+    meter: str = "auto"
+    latencies: tuple = ()
+    command: str = "python -m npcbnet.evaluate cbnet"
+
+    def check(self):
+        """Raise UsageError for numbers that cannot be."""
+        if self.seeds < 1:
+            raise UsageError(f"--seeds must be at least 1, not {self.seeds}")
+        if not 0 <= self.seed < 2 ** 63:
+            raise UsageError(f"--seed must be at least 0 and below 2^63, not {self.seed}")
+
+
+def evaluate(options, out, quiet=False):
+    """The whole evaluation; writes report.json, .md, .html and the pictures into `out`, and returns the report.
+
+    What was trained stays in out/DATASET-SEED and is not trained again; measuring is done anew each time, all of it in
+    one go. Raises UsageError, DataError and what training raises.
+    """
+    options.check()
+    given = [elsewhere.read(path) for path in options.latencies]  # a wrong file stops the run before it begins
+    out, scope = Path(out), QUICK if options.quick else FULL
+    names, notes = _at_hand(options, quiet)
+    pairs = [(name, seed) for name in names for seed in range(options.seed, options.seed + options.seeds)]
+    studies = []
+    for name, seed in pairs:
+        say(f"training: {name}, seed {seed}", quiet)
+        studies += ablations.run(Measured(_trained(name, seed, scope, out, options, quiet), scope),
+                                 scope.ablation_epochs, quiet)
+    raw, firsts = {key: [] for key in ("table2", "share", "frontier", "mixes", "scaling", "windows")}, []
+    studied = []
+    for name, seed in pairs:
+        say(f"measuring: {name}, seed {seed}", quiet)
+        measured = Measured(_trained(name, seed, scope, out, options, quiet), scope)
+        _add(raw, measured, options.meter)
+        studied += measured.converted_rows()
+        if seed == options.seed:
+            firsts.append(measured)
+    report = _assembled(raw, studies + studied, firsts, given, options, notes)
+    report["claims"] = claims.judged(report)
+    page.write(out, report, _pictures(report, firsts, out))
+    return report
+
+
+def _at_hand(options, quiet):
+    """(names of the data sets, notes): those asked for; of the paper's own, the ones that can be had."""
+    if options.datasets:
+        for name in options.datasets:
+            data.load(name)
+        return tuple(dict.fromkeys(options.datasets)), []
+    names, notes = [], []
+    for name in DATASETS:
+        try:
+            data.load(name)
+            names.append(name)
+        except DataError as error:
+            notes.append(f"{name} is left out: {error}")
+            say(f"note: {notes[-1]}", quiet)
+    if not names:
+        raise DataError("none of mnist, fmnist and kmnist is at hand; name what is with --datasets, e.g. digits")
+    return tuple(names), notes
+
+
+def _trained(name, seed, scope, out, options, quiet):
+    return train(name, seed, scope, out, quick=options.quick, threads=options.threads, quiet=quiet)
+
+
+def _add(raw, measured, meter):
+    """Measure one seed's models and add the rows."""
+    rows, windows = measured.table2(meter)
+    raw["table2"] += rows
+    raw["windows"] += windows
+    raw["share"] += measured.converter_share()
+    raw["frontier"] += measured.frontier()
+    raw["mixes"] += scaling.mixes(measured)
+    raw["scaling"] += scaling.scalability(measured)
+
+
+def _assembled(raw, studies, firsts, given, options, notes):
+    """The report as a dict: one list of rows for each table and figure, as page.write takes it."""
+    here = pooled(raw["table2"], ("dataset", "model", "device"), SPREAD)
+    table2 = energies(here + [row for device in given for row in elsewhere.rows(device, here)])
+    report = {
+        "paper": "cbnet", "command": options.command, "machine": machine.describe(), "quick": options.quick,
+        "seeds": list(range(options.seed, options.seed + options.seeds)), "threads": options.threads,
+        "datasets": [{"name": m.trained.dataset.name, "title": m.trained.dataset.title,
+                      **{part: len(getattr(m.trained.dataset, part)) for part in ("train", "validation", "test")}}
+                     for m in firsts],
+        "notes": notes + _notes(firsts),
+        "table1": [row for m in firsts for row in gallery.table1(m.trained)], "table2": table2,
+        "fig2": gallery.fig2(firsts[0].trained),
+        "fig3": pooled(raw["mixes"], ("dataset", "hard_share"), ("speedup", "latency_ms"))
+        + [row for m in firsts for row in scaling.paper_mix(m.trained.dataset)],
+        "fig5": [{**{key: row.get(key) for key in ("dataset", "model", "latency_ms", "latency_ms_spread", "accuracy",
+                                                   "accuracy_spread", "macs", "bytes")},
+                  **paper.figure_5(row["model"], row["dataset"].split("-")[0])}
+                 for row in here if row["device"] == THIS_MACHINE],
+        "converter_share": pooled(raw["share"], ("dataset", "model"), ("share",)),
+        "frontier": on_frontier(pooled(raw["frontier"], ("dataset", "model", "threshold"), ("latency_ms", "accuracy"))),
+        "ablations": pooled(studies, ("dataset", "study", "variant"), ("accuracy",)),
+        "compressors": _compressors(firsts, here), "energy_windows": raw["windows"],
+        **{key: [] for key in ("fig1", "fig4", *SCALABILITY.values())}}
+    scaled = pooled(raw["scaling"], ("dataset", "ratio", "model"), ("total_s", "accuracy"))
+    for number, m in enumerate(firsts):
+        name = m.trained.dataset.name
+        key = SCALABILITY.get(name.split("-")[0], f"fig{9 + number}")
+        report[key] = [{**row, "repeats": row["seeds"]} for row in scaled if row["dataset"] == name]
+    return report
+
+
+def _notes(firsts):
+    """What the first seeds' training had to say, and what a reader of the tables must know."""
+    notes = ["Latency is that of one call of the compiled model on one image, real exits, one thread, all models of a "
+             "seed in turns; means over seeds."]
+    for measured in firsts:
+        if measured.trained.dataset.name.startswith("kmnist-"):
+            notes.append(f"{measured.trained.dataset.title} is no full KMNIST: {len(measured.trained.dataset.train):,} "
+                         "training images, so its figures do not compare with the paper's.")
+    return notes
+
+
+def _compressors(firsts, here):
+    """A row for each compressed net of the first seed, with its mean latency and accuracy over the seeds."""
+    table = {(row["dataset"], row["model"]): row for row in here}
+    rows = []
+    for measured in firsts:
+        name, lenet = measured.trained.dataset.name, measured.models["lenet"]
+        for kept in measured.trained.compressors:
+            row, size = table[name, kept["model"]], measured.models[kept["model"]].parameter_bytes()
+            rows.append({"dataset": name, "met": None, "missed": None, "utilisation": None, "storage_bytes": size,
+                         **kept, "macs": row["macs"], "macs_share": row["macs"] / lenet.macs(),
+                         "latency_ms": row["latency_ms"], "accuracy": row["accuracy"]})
+    return rows
+
+
+def _pictures(report, firsts, out):
+    """Draw all figures: {key: paths}. Adds the rows of Figs. 1 and 4, whose pixels are at hand only here."""
+    found = {"fig1": [], "fig4": []}
+    images = []
+    for measured in firsts:
+        rows, pixels = gallery.fig1(measured)
+        report["fig1"] += rows
+        images.append(pixels)
+        rows, strips = gallery.fig4(measured, out)
+        report["fig4"] += rows
+        found["fig4"] += list(strips.values())
+    return {**found, **charts.draw(report, images, out)}

@@ -1,0 +1,171 @@
+"""Which claims of the CBNet paper hold in a fast runtime? Judged by the report's own rows, nothing else."""
+from npcbnet.evaluate import paper
+from npcbnet.evaluate.measured import THIS_MACHINE
+from npcbnet.report import model_name
+
+SIZED = ("cbnet-paper", "cbnet-table1")  # have the paper's sizes
+CLOSE = 0.005  # of accuracy: "similar" in the paper covers differences of that much (Table II, MNIST)
+
+
+def judged(report):
+    """[{claim, paper, ours, holds: "yes" | "no" | "in part", why}] of a report's tables and figures."""
+    rows = {(row["dataset"], row["model"]): row for row in report["table2"] if row["device"] == THIS_MACHINE}
+    names = list(dict.fromkeys(name for name, _ in rows))
+    found = [_faster_than(rows, names, "lenet", paper.SPEEDUP_OVER_LENET),
+             _faster_than(rows, names, "branchynet", paper.SPEEDUP_OVER_BRANCHYNET), _accuracy(rows, names),
+             _saves(rows, names, "lenet", paper.SAVED_OF_LENET),
+             _saves(rows, names, "branchynet", paper.SAVED_OF_BRANCHYNET),
+             _share(report), _mixes(report, names), _easier(rows, names), _compressors(rows, names),
+             _scalability(report), _no_converter(rows, names)]
+    return [claim for claim in found if claim]
+
+
+def _claim(claim, published, ours, holds, why):
+    return {"claim": claim, "paper": published, "ours": ours, "holds": holds, "why": why}
+
+
+def _span(values, form):
+    """Lowest to highest of some numbers, as text."""
+    low, high = (form.format(value) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _verdict(values, good, bad):
+    """yes if all values are at least `good`, no if none is above `bad`, else in part."""
+    return "yes" if min(values) >= good else "no" if max(values) <= bad else "in part"
+
+
+def _all(rows, names, models):
+    return [rows[name, model] for name in names for model in models if (name, model) in rows]
+
+
+def _ratios(rows, names, model, other):
+    """How many times as fast as `other` the model is, for each data set."""
+    return [rows[name, other]["latency_ms"] / rows[name, model]["latency_ms"] for name in names]
+
+
+def _faster_than(rows, names, other, published):
+    sized = [ratio for model in SIZED for ratio in _ratios(rows, names, model, other)]
+    fast = _ratios(rows, names, "cbnet-fast", other)
+    light = _ratios(rows, names, "lightweight", other)
+    macs = [row["macs"] / rows[row["dataset"], other]["macs"] for row in _all(rows, names, SIZED)]
+    called = model_name({"model": other}).split(" at ")[0]
+    return _claim(f"CBNet is faster than {called}", f"{_span(published, '{:.2f}')} times as fast (cloud instance)",
+                  f"with the paper's sizes {_span(sized, '{:.2f}')} times, with our small converter "
+                  f"{_span(fast, '{:.2f}')}, without any converter {_span(light, '{:.2f}')}",
+                  _verdict(sized, published[0], 1),
+                  f"CBNet of Table I does {_span(macs, '{:.2f}')} times the multiply-adds of {called}; where "
+                  "convolutions are fast, that counts, besides what is 0 in an image and can be left out")
+
+
+def _accuracy(rows, names):
+    published, ours, table1 = [], [], []
+    for name in names:
+        lenet = rows[name, "lenet"]
+        ours.append(100 * (rows[name, "cbnet-paper"]["accuracy"] - lenet["accuracy"]))
+        table1.append(100 * (rows[name, "cbnet-table1"]["accuracy"] - lenet["accuracy"]))
+        cell = paper.table_ii(name.split("-")[0], "cbnet-paper")["paper_accuracy"]
+        if cell is not None:
+            published.append(100 * (cell - paper.table_ii(name.split("-")[0], "lenet")["paper_accuracy"]))
+    return _claim("CBNet keeps LeNet's accuracy", f"{_span(published, '{:+.2f}')} points" if published else "–",
+                  f"{_span(ours, '{:+.2f}')} points with the paper's recipe, {_span(table1, '{:+.2f}')} with the same "
+                  "sizes and our training", _verdict(ours, -100 * CLOSE, -100 * CLOSE),
+                  "a random easy image as target asks for the mean of a class; the easiest image of the class as "
+                  "target, and the classifier's loss, bring most of it back")
+
+
+def _saves(rows, names, other, published):
+    def saved(model):
+        return [1 - rows[name, model]["energy_mj"] / rows[name, other]["energy_mj"] for name in names]
+
+    sized = saved("cbnet-paper") + saved("cbnet-table1")
+    kinds = sorted({row["energy_kind"] for row in rows.values()})
+    called = model_name({"model": other}).split(" at ")[0]
+    return _claim(f"CBNet saves energy against {called}", _span(published, "{:.0%}"),
+                  f"with the paper's sizes {_span(sized, '{:.0%}')}, with our small converter "
+                  f"{_span(saved('cbnet-fast'), '{:.0%}')} ({', '.join(kinds)})", _verdict(sized, published[0], 0),
+                  "power hardly differs between the models, so energy follows latency (as the paper says, IV-E)")
+
+
+def _share(report):
+    shares = [row["share"] for row in report["converter_share"] if row["model"] in SIZED]
+    small = [row["share"] for row in report["converter_share"] if row["model"] == "cbnet-fast"]
+    return _claim("The converter takes a small part of CBNet's time", f"up to {paper.CONVERTER_SHARE:.0%}",
+                  f"with the paper's sizes {_span(shares, '{:.0%}')}, our small one {_span(small, '{:.0%}')}",
+                  "yes" if max(shares) <= paper.CONVERTER_SHARE else
+                  "in part" if min(shares) <= paper.CONVERTER_SHARE else "no",
+                  "in the paper's framework dense layers were cheap beside convolutions; in a fast one they are not")
+
+
+def _mixes(report, names):
+    ends = []
+    for name in names:
+        found = {row["hard_share"]: row["speedup"] for row in report["fig3"]
+                 if row["dataset"] == name and row["source"] == "measured"}
+        if found:
+            ends.append((found[min(found)], found[max(found)]))
+    if not ends:
+        return None
+    points = paper.FIG_3.values()
+    return _claim("BranchyNet's speed-up over LeNet shrinks with the share of hard images",
+                  "; ".join(f"{speed:g} times at {share:.0%} hard" for share, speed in points),
+                  f"from {_span([a for a, _ in ends], '{:.2f}')} times (no hard image) to "
+                  f"{_span([b for _, b in ends], '{:.2f}')} times (all hard)",
+                  "yes" if all(b < a for a, b in ends) else "no",
+                  "a hard image pays for the branch and for the trunk")
+
+
+def _easier(rows, names):
+    pairs = [(rows[name, "branchynet"]["exit_rate"], rows[name, model]["exit_rate"])
+             for name in names for model in SIZED]
+    better = [after > before for before, after in pairs]
+    return _claim("Conversion turns hard images into easy ones", "implied by reading all with the lightweight DNN",
+                  f"early exits {_span([a for a, _ in pairs], '{:.1%}')} before, "
+                  f"{_span([b for _, b in pairs], '{:.1%}')} after conversion with the paper's sizes",
+                  "yes" if all(better) else "in part" if any(better) else "no",
+                  "converters that aim at the easiest image of a class make images that leave early; those that aim "
+                  "at a random one make averages, which do not")
+
+
+def _compressors(rows, names):
+    others = {key for _, key in rows if key.startswith(("adadeep", "subflow"))}
+    ratios = [ratio for other in others for ratio in _ratios(rows, names, "cbnet-table1", other)]
+    if not ratios:
+        return None
+    times = sorted(paper.SLOWER_THAN_CBNET.values())
+    best = [max(rows[name, other]["accuracy"] for other in others) - rows[name, "cbnet-table1"]["accuracy"]
+            for name in names]
+    return _claim("CBNet is faster than AdaDeep and SubFlow, and more accurate",
+                  f"{_span(times, '{:.2f}')} times as fast", f"CBNet of Table I is {_span(ratios, '{:.2f}')} times as "
+                  f"fast as they are; the best of them is {_span([100 * b for b in best], '{:+.2f}')} points off CBNet",
+                  _verdict(ratios, times[0], 1),
+                  "both shrink LeNet itself, and a shrunk LeNet does fewer multiply-adds than a converter of Table I")
+
+
+def _scalability(report):
+    grows = []
+    for key in sorted(key for key in report if key.startswith("fig") and key[3:].isdigit() and int(key[3:]) >= 6):
+        times = {(row["model"], row["ratio"]): row["total_s"] for row in report[key]}
+        ratios = sorted({ratio for _, ratio in times})
+        if ratios:
+            gap = [times["branchynet", ratio] - times["cbnet-table1", ratio] for ratio in (ratios[0], ratios[-1])]
+            grows.append((gap, ratios))
+    if not grows:
+        return None
+    last = [gap[1] * 1e3 for gap, _ in grows]
+    return _claim("CBNet's lead over BranchyNet in total time grows with the number of images", "it grows",
+                  f"on all test images BranchyNet takes {_span(last, '{:+.1f}')} ms more than CBNet of Table I",
+                  _verdict([gap[1] - gap[0] for gap, _ in grows], 1e-9, 0),
+                  "time is proportional to the number of images, so whoever is faster leads by more")
+
+
+def _no_converter(rows, names):
+    light = {name: rows[name, "lightweight"]["accuracy"] for name in names}
+    points = [100 * (light[name] - rows[name, "cbnet-table1"]["accuracy"]) for name in names]
+    ours = ("cbnet-table1", "cbnet-fast", "cbnet-residual")
+    best = [100 * (max(row["accuracy"] for row in _all(rows, [name], ours)) - light[name]) for name in names]
+    return _claim("The converter is what makes the lightweight DNN good enough", "not shown: no row without converter",
+                  f"without converter {_span(points, '{:+.2f}')} points against CBNet of Table I; the best converter "
+                  f"adds {_span(best, '{:+.2f}')}", _verdict(best, 1, 0.5),
+                  "trained long enough, the branch alone reads most data sets as well; a converter pays where it is "
+                  "weak")
