@@ -76,7 +76,7 @@ def _checked(windows):
 def windows_of(results):
     """What --out writes for {name: Energy}: JSON-ready windows of the runs, and all figures."""
     return {"windows": [{"name": name, "begin": one.begin, "end": one.end, "images": one.images,
-                         "invalid": one.invalid} for name, one in results.items()],
+                         "invalid": one.invalid} for name, one in results.items() if one.begin is not None],
             "results": {name: one.as_dict() for name, one in results.items()}}
 
 

@@ -133,8 +133,7 @@ def estimated(model, latency_ms, utilisation=1.0, latency_source="a given latenc
         raise UsageError(f"a latency is milliseconds above 0, not {latency_ms!r}")
     return Energy(images=1, seconds=latency_ms / 1000, power_w=model.power_w(utilisation), kind="estimate",
                   meter=model.name, resolution="none: nothing was run", utilisation=float(utilisation),
-                  source=f"{model.formula()}, u = {utilisation:g}, {latency_source} of {latency_ms:g} ms; "
-                         f"{model.source}")
+                  source=f"{model.formula()}, u = {utilisation:g}, times {latency_source}; {model.source}")
 
 
 def estimates(path, model, utilisation=1.0):

@@ -53,7 +53,7 @@ def _power(path, names):
             return names.index(f"{wanted} [W]")
         if wanted in names:
             return names.index(wanted)
-    raise EnergyError(f"{path}:1: no column 'power.draw [W]'; its columns are {', '.join(names)[:80]}")
+    raise EnergyError(f"{path}:1: no column 'power.draw [W]'; its columns are {', '.join(names)[:80]!r}")
 
 
 def _one_gpu(path, names, rows, gpu):
@@ -67,7 +67,7 @@ def _one_gpu(path, names, rows, gpu):
     for place in places:
         there = sorted({fields[place] for _, fields in rows})
         if len(there) > 1:
-            raise EnergyError(f"{path}: samples of {len(there)} GPUs ({', '.join(there)[:80]}); say which one (gpu)")
+            raise EnergyError(f"{path}: samples of {len(there)} GPUs ({', '.join(there)[:80]!r}); say which one (gpu)")
     return rows
 
 

@@ -27,15 +27,10 @@ def read(path, utc_offset_h=None, start=None, interval_s=None):
                                   or not least < value < most):
             raise UsageError(f"{what} of a tegrastats log must be seconds from {least:g} to {most:g}, not {value!r}")
     found = [_sample(path, line, text) for line, text in read_lines(path)]
-    lines = np.array([line for line, *_ in found])
-    for place, what in ((1, "a date"), (2, "the same rail")):
-        other = next((row for row in found if (row[place] is None) != (found[0][place] is None)
-                      or place == 2 and row[2] != found[0][2]), None)
-        if other:
-            raise EnergyError(f"{path}:{other[0]}: either all lines of a log have {what} or none; two logs in one "
-                              "file?")
+    _check_alike(path, found)
+    lines, stamps, rails, watts = zip(*found)
     least_s = 0.0
-    if found[0][1] is None:
+    if stamps[0] is None:
         if start is None or interval_s is None:
             raise EnergyError(f"{path}:{lines[0]}: the lines have no dates; say when the first was written and how "
                               "long lies between two (start and interval)")
@@ -43,10 +38,21 @@ def read(path, utc_offset_h=None, start=None, interval_s=None):
         notes = (f"line n of the log was taken to be from {interval_s:g} s x (n - 1) after the start that was given",)
     else:
         clock = Clock(utc_offset_h)
-        stamps = np.array([clock.unix(stamp, "%m-%d-%Y %H:%M:%S", path, line) for line, stamp, *_ in found])
-        times, least_s, notes = _times(path, lines, stamps, interval_s), 1.0, (clock.assumed,)
-    return Log(str(path), "tegrastats", f"tegrastats, {found[0][2]}: the whole board's input, momentary value", times,
-               np.array([watts for *_, watts in found]), lines, STEP_W, MOST_W, least_s, notes)
+        seconds = np.array([clock.unix(stamp, "%m-%d-%Y %H:%M:%S", path, line) for line, stamp in zip(lines, stamps)])
+        times, notes = _times(path, lines, seconds, interval_s), (clock.assumed,)
+        least_s = 1.0 if interval_s is None else 0.0
+    return Log(str(path), "tegrastats", f"tegrastats, {rails[0]}: the whole board's input, momentary value", times,
+               np.array(watts), np.array(lines), STEP_W, MOST_W, least_s, notes)
+
+
+def _check_alike(path, found):
+    """All lines are dated or none is, and all tell the same rail."""
+    _, first_stamp, first_rail, _ = found[0]
+    for line, stamp, rail, _ in found:
+        if (stamp is None) != (first_stamp is None):
+            raise EnergyError(f"{path}:{line}: some lines have a date and some have none: two logs in one file?")
+        if rail != first_rail:
+            raise EnergyError(f"{path}:{line}: {rail}, but the lines before tell {first_rail}: two logs in one file?")
 
 
 def _sample(path, line, text):
@@ -57,17 +63,22 @@ def _sample(path, line, text):
         raise EnergyError(f"{path}:{line}: no line of tegrastats, which begins with RAM or a date such as "
                           f"11-21-2026 14:30:05, but {text[:40]!r}")
     totals = _TOTAL.findall(body)
-    if len(totals) != 1 or bool(totals[0][2]) != bool(totals[0][4]):
-        raise EnergyError(f"{path}:{line}: {'more than one' if totals else 'no'} whole POM_5V_IN or VDD_IN (milliwatts, "
-                          "now/mean) in the line; is it cut, or from another board?")
+    if len(totals) == 1 and totals[0][2] != totals[0][4]:
+        raise EnergyError(f"{path}:{line}: units on one side only in {' '.join(_TOTAL.search(body)[0].split())!r}; the "
+                          "line is damaged")
+    if len(totals) != 1:
+        raise EnergyError(f"{path}:{line}: {'more than one' if totals else 'no'} whole POM_5V_IN or VDD_IN "
+                          "(milliwatts, now/mean) in the line; is it cut, or from another board?")
     return line, stamp and stamp[1], totals[0][0], int(totals[0][1]) / 1000
 
 
 def _times(path, lines, stamps, interval_s):
     """Unix seconds of lines whose dates are cut to whole seconds: the middle of the second, or spread evenly."""
     steps = np.diff(stamps)
-    if (steps < 0).any():
-        return stamps  # Log says which
+    back = np.flatnonzero(steps < 0)
+    if len(back):
+        raise EnergyError(f"{path}:{lines[back[0] + 1]}: a time before that of line {lines[back[0]]}: unsorted, or two "
+                          "logs in one file; keep one log, in order of time")
     if interval_s is None:
         twice = np.flatnonzero(steps == 0)
         if len(twice):
@@ -79,10 +90,10 @@ def _times(path, lines, stamps, interval_s):
     count = np.arange(len(stamps))
     slope, origin = np.polyfit(count, stamps - stamps[0] + 0.5, 1)
     if abs(slope - interval_s) > _NEAR * interval_s + 1 / len(stamps):
-        raise EnergyError(f"{path}: lines come every {slope:.3g} s, not every {interval_s:g} s: another interval, a gap, "
-                          "or two logs in one file")
+        raise EnergyError(f"{path}: lines come every {slope:.3g} s, not every {interval_s:g} s: another interval, "
+                          "a gap, or two logs in one file")
     away = np.flatnonzero(np.abs(origin + slope * count - (stamps - stamps[0] + 0.5)) > 1)
     if len(away):
-        raise EnergyError(f"{path}:{lines[away[0]]}: its second is not where lines every {slope:.3g} s put it: a gap, or "
-                          "two logs in one file")
+        raise EnergyError(f"{path}:{lines[away[0]]}: its second is not where lines every {slope:.3g} s put it: a gap, "
+                          "or two logs in one file")
     return stamps[0] + origin + slope * count

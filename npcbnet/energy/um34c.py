@@ -19,7 +19,7 @@ def read(path, utc_offset_h=None):
     if POWER not in names:
         other = next((name for name in names if name.startswith("Power")), None)
         raise EnergyError(f"{path}:1: the power must be in watts, a column {POWER!r}; "
-                          + (f"this log has {other!r}" if other else f"its columns are {', '.join(names)[:80]}"))
+                          + (f"this log has {other!r}" if other else f"its columns are {', '.join(names)[:80]!r}"))
     column = {name: [fields[place] for _, fields in rows] for place, name in enumerate(names)}
     lines = [line for line, _ in rows]
     power = _numbers(column, POWER, path, lines)
