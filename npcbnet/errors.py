@@ -26,3 +26,7 @@ class ModelFileError(NpcbnetError):
 
 class TrainingError(NpcbnetError):
     """Training that cannot go on: NaN in the loss, a checkpoint of another run."""
+
+
+class EnergyError(NpcbnetError):
+    """A power meter, its log, or a power model that cannot be used as it is, or a run too short for it."""

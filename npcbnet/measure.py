@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from npcbnet import data, modelfile, runtime
-from npcbnet.data import digits, published
+from npcbnet import modelfile, runtime
+from npcbnet.data.trial import test_images
 from npcbnet.errors import UsageError
 from npcbnet.nets import BranchyNet
 from npcbnet.roofline import rooflines
@@ -72,22 +72,6 @@ def resident_bytes():
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None
-
-
-def test_images(model, asked=None):
-    """(uint8 images (N, C, H, W), which they are): of the data set `asked`, else of the model's own if it is at hand.
-
-    Where it is not, nothing is downloaded: drawn digits, for a model of 28x28 grey images, or random pixels serve.
-    """
-    words = str(model.record.get("command")).split()  # python -m npcbnet.train mnist ...
-    own = words[3] if len(words) > 3 and published.at_hand(words[3]) else None
-    if asked or own:
-        found = data.load(asked or own, shape=model.input_shape)
-        return found.test.images, f"test images of {found.title}"
-    if model.input_shape == (1, 28, 28):
-        return digits.generate(1000, seed=0)[0], "drawn digits"
-    noise = np.random.default_rng(0).integers(0, 256, (SINGLE, *model.input_shape), dtype=np.uint8)
-    return noise, "random pixels"
 
 
 def timed_rows(predictor, model, pixels, exits, batch, rounds):

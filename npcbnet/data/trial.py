@@ -1,0 +1,24 @@
+"""Images to try a trained model on: its own test images where they are at hand, else some that are made here."""
+import numpy as np
+
+from npcbnet import data
+from npcbnet.data import digits, published
+
+DRAWN, NOISY = 1000, 200  # images of either kind
+
+
+def test_images(model, asked=None):
+    """(uint8 images (N, C, H, W), which they are): of the data set `asked`, else of the model's own if it is at hand.
+
+    Where it is not, nothing is downloaded: drawn digits, for a model of 28x28 grey images, or random pixels serve.
+    Raises what data.load raises.
+    """
+    words = str(model.record.get("command")).split()  # python -m npcbnet.train mnist ...
+    own = words[3] if len(words) > 3 and published.at_hand(words[3]) else None
+    if asked or own:
+        found = data.load(asked or own, shape=model.input_shape)
+        return found.test.images, f"test images of {found.title}"
+    if model.input_shape == (1, 28, 28):
+        return digits.generate(DRAWN, seed=0)[0], "drawn digits"
+    noise = np.random.default_rng(0).integers(0, 256, (NOISY, *model.input_shape), dtype=np.uint8)
+    return noise, "random pixels"
