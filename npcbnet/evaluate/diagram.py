@@ -11,12 +11,12 @@ from npcbnet.evaluate import plain
 from npcbnet.evaluate.marks import grouped, number
 
 _MOST = 10  # blocks beside each other
-_PITCH, _BLOCK, _TALLEST, _BAND = 82, 56, 90, 170  # px: of a block and its arrow, a block, its height, a row of blocks
+_PITCH, _BLOCK, _TALLEST, _BAND = 84, 62, 90, 170  # px: of a block and its arrow, a block, its height, a row of blocks
 _SIDE = 72  # px of an image
 
 
 def easy_and_hard(rows, images, path):
-    """Fig. 1: for each data set a row of easy images over a row of hard ones, titled with class and entropy.
+    """Fig. 1: for each data set a row of easy images over a row of hard ones, titled with class and entropy (nats).
 
     images: uint8 (C, H, W) each, one a row of `rows`, in their order. Raises ShapeError where they are not as many.
     """
@@ -65,10 +65,10 @@ def with_text(pixels, texts):
 
 
 def _title(row):
-    """Class and entropy, and what it was taken for if that is wrong."""
+    """Class and entropy."""
     entropy = number(row, "entropy")
     name = textwrap.shorten(str(row.get("class_name") or row.get("label")), 13, placeholder="…")
-    return name + ("" if entropy is None else f"\n{entropy:.2g} nats")
+    return name + ("" if entropy is None else f"\n{entropy:.2g}")
 
 
 def _stacked(sheets):

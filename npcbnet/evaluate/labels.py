@@ -14,11 +14,12 @@ def beside(points, sizes, bounds, obstacles=()):
     y1)], inside bounds (x0, y0, x1, y1); where nothing is free, where it covers least.
     """
     points = np.asarray(points, np.float64).reshape(-1, 2)
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points] + [tuple(box) for box in obstacles]
+    taken, texts = [(x - 6, y - 6, x + 6, y + 6) for x, y in points] + [tuple(box) for box in obstacles], []
     centres = np.zeros((len(points), 2))
     for i in np.argsort(-points[:, 0], kind="stable"):  # from the right edge, where there is least room
-        centres[i], box = _best(points[i], sizes[i], bounds, np.array(taken))
-        taken.append(box)
+        centres[i], box = _best(points[i], sizes[i], bounds, np.array(taken), texts)
+        texts.append(box)
+        taken += [box, *along(points[i], points[i].clip(box[:2], box[2:]))]  # and the line from the point to its text
     return centres
 
 
@@ -66,8 +67,11 @@ def error_bars(series, places):
     return bars
 
 
-def _best(point, size, bounds, taken):
-    """The place of one text that covers least and is nearest -> its centre and its box."""
+def _best(point, size, bounds, taken, texts):
+    """The place of one text that covers least, whose line to its point crosses no text, and that is nearest.
+
+    Returns its centre and its box.
+    """
     width, height = size
     directions = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
     half = np.array([width, height]) / 2
@@ -80,7 +84,13 @@ def _best(point, size, bounds, taken):
     across = np.minimum(high[:, None, 0], taken[:, 2]) - np.maximum(low[:, None, 0], taken[:, 0])
     down = np.minimum(high[:, None, 1], taken[:, 3]) - np.maximum(low[:, None, 1], taken[:, 1])
     covered = (np.maximum(across, 0) * np.maximum(down, 0)).sum(axis=1)
-    best = np.argmin(1000 * outside + 100 * covered + radii + 2 * left)
+    crossed = np.zeros(len(centres))
+    nearest = point.clip(low, high)
+    for x0, y0, x1, y1 in texts:
+        for share in np.linspace(0.2, 1, 9):
+            x, y = (point + share * (nearest - point)).T
+            crossed += (x0 < x) & (x < x1) & (y0 < y) & (y < y1)
+    best = np.argmin(50 * crossed + 1000 * outside + 100 * covered + radii + 2 * left)
     return centres[best], (*low[best], *high[best])
 
 

@@ -167,7 +167,12 @@ class _Sheet:
         x0, y0, x1, y1 = self.box
         labelled = [(point, text) for series in self.panel.series if series.kind != "bars"
                     for point, text in zip(self.places(series.x, series.y), series.labels)
-                    if text and np.isfinite(point).all()]
+                    if text and np.isfinite(point).all() and not self.panel.places]
+        for series in self.panel.series if self.panel.places else ():
+            ends = floats(series.x) + np.nan_to_num(floats(series.x_error or [0] * len(series.x)))
+            for (x, y), text in zip(self.places(ends, series.y), series.labels if series.kind != "bars" else ()):
+                if np.isfinite([x, y]).all():
+                    self.text(x + 8, y, text)
         sizes = [np.add(self.size(text), (4, 2)) for _, text in labelled]
         obstacles = [box for series in self.panel.series for box in labels.obstacles(series, self.places)]
         centres = labels.beside([point for point, _ in labelled], sizes, np.array(self.box), obstacles)

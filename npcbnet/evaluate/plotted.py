@@ -99,13 +99,14 @@ def _series(axes, series):
 
 
 def _labels(panel, axes):
-    """Texts beside points, none on another, and behind the ends of bars."""
+    """Texts beside points, none on another; in rows, behind the ends of bars, dots and their error bars."""
     points, texts = [], []
     for series in panel.series:
-        for x, y, text in zip(floats(series.x), floats(series.y), series.labels):
+        errors = np.nan_to_num(floats(series.x_error or [0] * len(series.x)))
+        for x, y, error, text in zip(floats(series.x), floats(series.y), errors, series.labels):
             if text and np.isfinite([x, y]).all():
-                if series.kind == "bars":
-                    axes.annotate(text, (x, y), (5, 0), textcoords="offset points", va="center", fontsize=_SMALL,
+                if panel.places:
+                    axes.annotate(text, (x + error, y), (6, 0), textcoords="offset points", va="center", fontsize=_SMALL,
                                   parse_math=False)
                 else:
                     points.append(axes.transData.transform((x, y)))
