@@ -11,8 +11,8 @@ MODELS = {  # latency_ms, accuracy, macs, the paper's latency_ms and accuracy
 LAYERS = [("Conv2D", "5x30x30", 112_500), ("MaxPool2D", "5x15x15", 0), ("ReLU", "5x15x15", 0),
           ("Conv2D", "10x15x15", 101_250), ("MaxPool2D", "10x8x8", 0), ("ReLU", "10x8x8", 0), ("Flatten", "640", 0),
           ("Dense", "10", 6_400)]
-CONVERTER = [("AveragePool2D", "1x14x14", 0), ("Dense", "256", 50_176), ("Dense", "128", 32_768), ("Dense", "32", 4_096),
-             ("Dense", "196", 6_272), ("Upsample2D", "1x28x28", 0)]
+CONVERTER = [("AveragePool2D", "1x14x14", 0), ("Dense", "256", 50_176), ("Dense", "128", 32_768),
+             ("Dense", "32", 4_096), ("Dense", "196", 6_272), ("Upsample2D", "1x28x28", 0)]
 
 
 def report(datasets=("MNIST", "Fashion-MNIST", "KMNIST (8,000/2,000)"), seeds=(0, 1, 2), models=tuple(MODELS)):
@@ -29,27 +29,29 @@ def report(datasets=("MNIST", "Fashion-MNIST", "KMNIST (8,000/2,000)"), seeds=(0
         made["table2"] += [{**row, **_energy(row, rows[0], device)} for device in
                            ("this machine", "Raspberry Pi 4, estimate") for row in rows]
         made["fig1"] += [{"dataset": dataset, "seed": 0, "index": i, "label": i % 5, "predicted": i % 5,
-                          "class_name": str(i % 5), "entropy": 1e-4 if i < 5 else 0.9, "easy": i < 5} for i in range(10)]
+                          "class_name": str(i % 5), "entropy": 1e-4 if i < 5 else 0.9, "easy": i < 5}
+                         for i in range(10)]
         made["fig2"] += _layers(dataset)
         made["fig3"] += _mixes(dataset, scale)
         made["fig4"] += [{"dataset": dataset, "model": "cbnet-fast", "index": i, "label": 3, "predicted_before": 5,
                           "predicted_after": 3, "entropy_before": 0.8, "entropy_after": 1e-5} for i in range(4)]
         made["fig5"] += rows
         made[f"fig{6 + number}"] = [entry for row in rows for entry in _ratios(rng, row)]
-        made["converter_share"] += [{"dataset": dataset, "model": row["model"], "converter_ms": row["latency_ms"] - .0045,
-                                     "total_ms": row["latency_ms"], "share": 1 - .0045 / row["latency_ms"],
+        made["converter_share"] += [{"dataset": dataset, "model": row["model"],
+                                     "converter_ms": row["latency_ms"] - .0045, "total_ms": row["latency_ms"], "share": 1 - .0045 / row["latency_ms"],
                                      "paper_share": 0.25} for row in rows if row["model"].startswith("cbnet")]
         made["frontier"] += _frontier(rows)
         made["ablations"] += _ablations(dataset, scale)
-        made["compressors"] += [{"dataset": dataset, "model": "adadeep", "choices": "fc1: low rank 16; conv3: depthwise",
+        made["compressors"] += [{"dataset": dataset, "model": "adadeep",
+                                 "choices": "fc1: low rank 16; conv3: depthwise",
                                  "met": False, "missed": "storage: 80 kB over", "macs": 300_000, "macs_share": 0.263,
                                  "storage_bytes": 80_000, "latency_ms": 0.0091, "accuracy": 0.98},
                                 {"dataset": dataset, "model": "subflow-0.1", "utilisation": 0.1, "macs": 120_000,
                                  "macs_share": 0.105, "latency_ms": 0.0112, "accuracy": 0.93, "met": None}]
         made["energy_windows"] += [{"dataset": dataset, "seed": 0, "model": "lenet", "begin": 1.0, "end": 2.5,
                                     "images": 1000}]
-    made["claims"] = [{"claim": "CBNet is faster than BranchyNet", "paper": "up to 3.82×", "ours": "0.75×", "holds": "no",
-                       "why": "the converter costs more than the hard images it saves"},
+    made["claims"] = [{"claim": "CBNet is faster than BranchyNet", "paper": "up to 3.82×", "ours": "0.75×",
+                       "holds": "no", "why": "the converter costs more than the hard images it saves"},
                       {"claim": "Converted images leave early", "paper": "implied", "ours": "98.6 %", "holds": "yes",
                        "why": ""}]
     return made
@@ -84,12 +86,13 @@ def _energy(row, lenet, device):
     """What Table II adds to a model's row."""
     slower = 1 if device == "this machine" else 12
     power = 10.25 if slower == 1 else 6.4
-    return {"device": device, "latency_ms": row["latency_ms"] * slower, "latency_p95_ms": 1.1 * row["latency_ms"] * slower,
+    return {"device": device, "latency_ms": row["latency_ms"] * slower,
+            "latency_p95_ms": 1.1 * row["latency_ms"] * slower,
             "power_w": power, "energy_mj": power * row["latency_ms"] * slower, "meter": "Eq. 1 with psutil",
             "energy_kind": "modelled" if slower == 1 else "estimate", "resolution": None, "utilisation": 0.5,
             "saving": 1 - row["latency_ms"] / lenet["latency_ms"], "speedup": lenet["latency_ms"] / row["latency_ms"],
-            "exit_rate": 0.9612 if row["model"] == "branchynet" else None, "exit_rate_spread": 0.03, "paper_saving": 0.85,
-            "paper_speedup": 6.78, "invalid": "the processor was throttled" if row["model"] == "cbnet-fast" else None}
+            "exit_rate": 0.9612 if row["model"] == "branchynet" else None, "exit_rate_spread": 0.03,
+            "paper_saving": 0.85, "paper_speedup": 6.78, "invalid": "the processor was throttled" if row["model"] == "cbnet-fast" else None}
 
 
 def _layers(dataset):
@@ -115,8 +118,8 @@ def _mixes(dataset, scale):
 
 def _ratios(rng, row):
     return [{"dataset": row["dataset"], "ratio": tenth / 10, "model": row["model"], "images": 1000 * tenth,
-             "hard_share": 0.05, "total_s": row["latency_ms"] * tenth, "total_s_spread": 0.02 * row["latency_ms"] * tenth,
-             "accuracy": row["accuracy"] + rng.normal(0, 0.003 / tenth), "accuracy_spread": row["accuracy_spread"],
+             "hard_share": 0.05, "total_s": row["latency_ms"] * tenth,
+             "total_s_spread": 0.02 * row["latency_ms"] * tenth, "accuracy": row["accuracy"] + rng.normal(0, 0.003 / tenth), "accuracy_spread": row["accuracy_spread"],
              "repeats": 3} for tenth in range(1, 11)]
 
 

@@ -16,15 +16,16 @@ def speedup_over_hard_share(rows, path):
     """Fig. 3: BranchyNet's speed-up over LeNet against the share of hard images; the paper's points stand alone."""
     series = []
     for look, (dataset, group) in zip(cycled(DATASETS), grouped(rows, "dataset").items()):
-        measured = sorted((row for row in group if row.get("source") != "paper" and number(row, "hard_share") is not None),
-                          key=lambda row: row["hard_share"])
+        measured = [row for row in group if row.get("source") != "paper" and number(row, "hard_share") is not None]
+        measured.sort(key=lambda row: row["hard_share"])
         papers = [row for row in group if row.get("source") == "paper"]
         series += [Series(str(dataset), numbers(measured, "hard_share"), numbers(measured, "speedup"), "line", look),
                    Series(f"{dataset}, paper", numbers(papers, "hard_share"), numbers(papers, "speedup"), "points",
                           Look("*", colour=look.colour, hollow=True),
                           labels=tuple(f"paper: {dataset}" for _ in papers), legend=False)]
-    return write(path, [[Panel(tuple(series), x_label="share of hard images in the mix", x_percent=True, end_labels=True,
-                               y_label="times as fast as LeNet", references=(("y", 1.0, "LeNet"),))]], [400])
+    panel = Panel(tuple(series), x_label="share of hard images in the mix", y_label="times as fast as LeNet",
+                  x_percent=True, end_labels=True, references=(("y", 1.0, "LeNet"),))
+    return write(path, [[panel]], [400])
 
 
 def latency_and_accuracy(rows, path):
@@ -80,7 +81,8 @@ def scalability(rows, path):
         accuracies = tuple(over_ratio(model, look, "accuracy") for model, look in zip(models, looks(models))
                            if model in shown)
         note = f"; far below: {', '.join(hidden)}" if hidden else ""
-        panels += [[Panel(totals, f"{dataset}: total time", "", "seconds", y_log=True, x_percent=True, end_labels=True)],
+        panels += [[Panel(totals, f"{dataset}: total time", "", "seconds", y_log=True, x_percent=True,
+                          end_labels=True)],
                    [Panel(accuracies, "accuracy", f"share of the test set{note}", "", x_percent=True, y_percent=True,
                           end_labels=True)]]
     return write(path, panels, [330] * len(panels))
@@ -142,13 +144,12 @@ def ablations(rows, path):
     """One choice at a time: accuracy of all and of hard images, a row of panels a study; dashes: no converter."""
     panels = []
     for dataset, of_dataset in grouped(rows, "dataset").items():
-        bare = next((row for row in of_dataset if _CONTROL in (row.get("variant"), name_of({"model": row.get("variant")}))),
-                    None)
+        bare = next((row for row in of_dataset if row.get("variant") in (_CONTROL, "lightweight")), None)
         for study, group in grouped(of_dataset, "study").items():
             places = tuple((i, str(row.get("variant")), False) for i, row in enumerate(group))
-            panels.append([_ablation(group, bare, places if key == "accuracy" else tuple((i, "", False) for i, *_ in places),
-                                     key, title)
-                           for key, title in (("accuracy", f"{dataset}: {study}"), ("accuracy_hard", "hard images"))])
+            unnamed = tuple((i, "", False) for i, *_ in places)
+            panels.append([_ablation(group, bare, places, "accuracy", f"{dataset}: {study}"),
+                           _ablation(group, bare, unnamed, "accuracy_hard", "hard images")])
     panels[-1:] = [[replace(panel, legend=True, x_label=text) for panel, text in zip(row, (
         "accuracy, all images", "accuracy, hard images"))] for row in panels[-1:]]
     heights = [70 + (LINE_PX + 4) * len(row[0].places) for row in panels]
@@ -162,5 +163,5 @@ def _ablation(rows, bare, places, key, title):
     dots = Series(title, values, tuple(range(len(rows))), "points", Look("o"), labels=texts, legend=False,
                   x_error=numbers(rows, f"{key}_spread"))
     known = bare is not None and number(bare, key) is not None
-    return Panel((dots,), title, "", x_percent=True, places=places, x_room=0.2, legend=False,
+    return Panel((dots,), title, "", x_percent=True, places=places, x_room=0.25, legend=False,
                  references=(("x", bare[key], _CONTROL),) if known else ())

@@ -1,4 +1,4 @@
-"""Pictures of the evaluation that are no charts: easy and hard images (Fig. 1) and CBNet as a chain of blocks (Fig. 2)."""
+"""Pictures of the evaluation that are no charts: easy and hard images (Fig. 1), CBNet as blocks (Fig. 2)."""
 import math
 import re
 import textwrap

@@ -1,4 +1,4 @@
-"""What charts and tables of the evaluation share: a model's name and mark, numbers of rows, units, what lies far below."""
+"""What charts and tables of the evaluation share: a model's name and mark, numbers of rows, units, what is far below."""
 import math
 from itertools import cycle
 

@@ -1,7 +1,7 @@
 """A page as blocks, and the two texts they become: Markdown, and HTML that needs no other file.
 
-Blocks: Heading, Text, Caution, Code, Items, Table, Picture. All text is plain: what Markdown or HTML would read as markup
-is escaped here, once.
+Blocks: Heading, Text, Caution, Code, Items, Table, Picture. All text is plain: what Markdown or HTML would read as
+markup is escaped here, once.
 """
 import base64
 import html
@@ -128,7 +128,7 @@ def _html_of(block):
         anchor = f' id="{_ht(block.anchor)}"' if block.anchor else ""
         return f"<h{block.level}{anchor}>{_ht(block.text)}</h{block.level}>"
     if isinstance(block, Caution):
-        return f'<p class="warning" role="note"><strong>Caution</strong>: {_ht(block.text)}</p>'
+        return f'<p class="warning" role="note"><strong>Warning</strong>: {_ht(block.text)}</p>'
     if isinstance(block, Text):
         return f"<p>{_ht(block.text)}</p>"
     if isinstance(block, Code):
@@ -145,15 +145,17 @@ def _html_of(block):
 
 
 def _html_table(table):
-    kinds = [' class="number"' if numeric else "" for numeric in table.numeric]
+    longest = [max((len(cell) for cell in column), default=0) for column in zip(*table.rows)] or [0] * len(table.heads)
+    kinds = [' class="number"' if numeric else ' class="words"' if length > 40 else ""
+             for numeric, length in zip(table.numeric, longest)]
     head = "".join(f'<th scope="col"{kind}>{_ht(text)}</th>' for kind, text in zip(kinds, table.heads))
     rows = []
     for row, strong in zip(table.rows, table.strong or [False] * len(table.rows)):
         cells = "".join(f"<td{kind}>{_ht(cell)}</td>" for kind, cell in zip(kinds, row))
         rows.append(f'<tr class="sum">{cells}</tr>' if strong else f"<tr>{cells}</tr>")
     kind = "table long" if len(rows) > 30 else "table"
-    return (f'<div class="{kind}" role="region" aria-label="table" tabindex="0">\n<table>\n<thead><tr>{head}</tr></thead>\n'
-            "<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>\n</div>")
+    return (f'<div class="{kind}" role="region" aria-label="table" tabindex="0">\n<table>\n'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>\n</div>")
 
 
 def _png(path):

@@ -1,10 +1,10 @@
-"""The evaluation's result as three files: report.json for programs, report.md and a self-contained report.html to read."""
+"""The evaluation's result as three files: report.json, report.md and a self-contained report.html."""
 import json
 from pathlib import Path
 
 from npcbnet import machine
 from npcbnet.evaluate.marks import grouped, name_of, number
-from npcbnet.evaluate.markup import Code, Heading, Items, Picture, Table, Text, Caution, markdown, page
+from npcbnet.evaluate.markup import Caution, Code, Heading, Items, Picture, Table, Text, markdown, page
 from npcbnet.evaluate.sections import sections
 from npcbnet.files import write_text
 from npcbnet.report import clean
@@ -18,8 +18,8 @@ def write(out, report, pictures=None):
     """Write report.json, report.md and report.html into the folder `out`; return their three paths.
 
     report: {"facts": {...}, "table1": [rows], ...}; npcbnet.evaluate.sections tells which columns are shown, all others
-    go only into report.json. A value K with a number in K_spread is shown as mean ± spread; None, NaN and infinity are a
-    dash; sections without rows are left out. pictures: {section: [(path of a PNG file, caption)]}.
+    go only into report.json. A value K with a number in K_spread is shown as mean ± spread; None, NaN and infinity are
+    a dash; sections without rows are left out. pictures: {section: [(path of a PNG file, caption)]}.
     Raises UsageError where `out` cannot be written or a picture cannot be read.
     """
     out, report = Path(out), clean(report)
@@ -56,10 +56,10 @@ def head(report):
     described = computer if isinstance(computer, dict) else {}
     versions = facts.get("versions") or described.get("versions")
     blocks = [Heading(TITLE, 1)]
-    blocks.append(Text("Every table and figure of the CBNet paper (Mahmud et al., 2024) beside what npcbnet measures, with "
-                       "the paper's figures in columns of their own."))
+    blocks.append(Text("Every table and figure of the CBNet paper (Mahmud et al., 2024) beside what npcbnet measures, "
+                       "with the paper's figures in columns of their own."))
     if facts.get("quick"):
-        blocks.append(Caution("this was a quick run on small samples; its figures show that everything works, no more."))
+        blocks.append(Caution("this was a quick run on small samples: its figures show that everything works, no more."))
     blocks += [Caution(text) for text in invalid(report)]
     if facts.get("command"):
         blocks.append(Code(str(facts["command"])))

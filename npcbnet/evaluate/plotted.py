@@ -63,8 +63,8 @@ def _panel(panel, axes, spans):
     if panel.legend and handles:
         below = ScaledTranslation(0, -0.4 if panel.x_label else -0.24, axes.figure.dpi_scale_trans)
         legend = axes.legend(*zip(*handles), loc="upper left", bbox_to_anchor=(0, 0),
-                             bbox_transform=axes.transAxes + below, ncols=min(len(handles), 2 if len(handles) < 5 else 3), fontsize=_SMALL, frameon=False,
-                             handlelength=4, borderaxespad=0.2, columnspacing=1.4)
+                             bbox_transform=axes.transAxes + below, ncols=min(len(handles), 3), fontsize=_SMALL,
+                             frameon=False, handlelength=4, borderaxespad=0.2, columnspacing=1.4)
         for text in legend.get_texts():
             text.set_parse_math(False)
 
@@ -106,8 +106,8 @@ def _labels(panel, axes):
         for x, y, error, text in zip(floats(series.x), floats(series.y), errors, series.labels):
             if text and np.isfinite([x, y]).all():
                 if panel.places:
-                    axes.annotate(text, (x + error, y), (6, 0), textcoords="offset points", va="center", fontsize=_SMALL,
-                                  parse_math=False)
+                    axes.annotate(text, (x + error, y), (6, 0), textcoords="offset points", va="center",
+                                  fontsize=_SMALL, parse_math=False)
                 else:
                     points.append(axes.transData.transform((x, y)))
                     texts.append(axes.text(0, 0, text, transform=None, ha="center", va="center", fontsize=_SMALL,
