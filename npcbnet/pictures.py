@@ -39,14 +39,14 @@ def conversion_strips(path, images, converted, prototypes, titles):
                          "titles; all must be equally many")
     stacked = [row[:columns] for _, row in rows]
     titles = [*titles[:columns], *[""] * (columns * (len(rows) - 1))]
-    return _write(path, _sheet(stacked, columns, titles, [label for label, _ in rows]))
+    return save(path, sheet(stacked, columns, titles, [label for label, _ in rows]))
 
 
 def image_grid(path, images, titles=None, columns=10):
     """Images (N, C, H, W), uint8 or float 0..1, row by row, `columns` a row, each under its title."""
     if titles is not None and len(titles) != len(images):
         raise ShapeError(f"image_grid: {len(images)} images but {len(titles)} titles")
-    return _write(path, _sheet([images], max(1, min(columns, len(images))), titles))
+    return save(path, sheet([images], max(1, min(columns, len(images))), titles))
 
 
 def loss_curves(path, histories):
@@ -57,8 +57,8 @@ def loss_curves(path, histories):
     """
     stages = [(stage, *_series(history)) for stage, history in histories.items() if history]
     if not stages:
-        return _write(path, _nothing("no training to show"))
-    return _write(path, _plot_losses(stages) if _has_matplotlib() else drawing.losses_chart(stages))
+        return save(path, nothing("no training to show"))
+    return save(path, _plot_losses(stages) if has_matplotlib() else drawing.losses_chart(stages))
 
 
 def exit_histogram(path, before, after, threshold):
@@ -70,7 +70,7 @@ def exit_histogram(path, before, after, threshold):
     sets = [("original images", np.asarray(before, np.float64)), ("converted images", after)]
     sets = [(name, np.asarray(values, np.float64)) for name, values in sets if values is not None and len(values)]
     if not sets:
-        return _write(path, _nothing("no images to show"))
+        return save(path, nothing("no images to show"))
     values = np.concatenate([values for _, values in sets])
     values = values[np.isfinite(values)].clip(_FLOOR)
     low = 10 ** np.floor(np.log10(values.min(initial=max(threshold, _FLOOR))))
@@ -80,17 +80,19 @@ def exit_histogram(path, before, after, threshold):
     bars = [(name, np.histogram(entropy.clip(low, None), edges)[0] / len(entropy), float(np.mean(entropy < threshold)))
             for name, entropy in sets]
     clipped = any((entropy < low).any() for _, entropy in sets)
-    plot = _plot_exits if _has_matplotlib() else drawing.exits_chart
-    return _write(path, plot(bars, edges, threshold, clipped))
+    plot = _plot_exits if has_matplotlib() else drawing.exits_chart
+    return save(path, plot(bars, edges, threshold, clipped))
 
 
-def _write(path, pixels):
+def save(path, pixels):
+    """Write pixels (H, W, 3) uint8 as a PNG file, atomically; return its path."""
     with atomic_write(path) as file:
         file.write(drawing.png(pixels))
     return path
 
 
-def _has_matplotlib():
+def has_matplotlib():
+    """Is matplotlib installed, and does it load?"""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -99,7 +101,7 @@ def _has_matplotlib():
 
 
 @contextmanager
-def _figure(width, height, **options):
+def canvas(width, height, **options):
     """A white matplotlib figure of so many px, in matplotlib's own style whatever the user's is."""
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -111,46 +113,46 @@ def _figure(width, height, **options):
 
 
 @contextmanager
-def _missing_letters_as_boxes():
+def missing_letters_as_boxes():
     """No warning for each class name that the font cannot write."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         yield
 
 
-def _pixels(figure):
+def pixels_of(figure):
     """Draw the figure -> (H, W, 3) uint8."""
-    with _missing_letters_as_boxes():
+    with missing_letters_as_boxes():
         figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def _nothing(text):
+def nothing(text):
     """A small framed picture with `text` in it."""
-    return _with_text(drawing.frame(300, 60), [(text, 150, 30, "center", "center")])
+    return with_text(drawing.frame(300, 60), [(text, 150, 30, "center", "center")])
 
 
-def _with_text(pixels, texts):
+def with_text(pixels, texts):
     """Write texts [(string, x, y, ha, va)], x and y in px, on pixels (H, W, 3); without matplotlib write nothing."""
-    if not texts or not _has_matplotlib():
+    if not texts or not has_matplotlib():
         return pixels
     height, width = pixels.shape[:2]
-    with _figure(width, height) as figure:
+    with canvas(width, height) as figure:
         figure.figimage(pixels)
         for text, x, y, ha, va in texts:
             figure.text(x / width, 1 - y / height, text, ha=ha, va=va, fontsize=_SMALL, linespacing=1.1,
                         parse_math=False)
-        return _pixels(figure)
+        return pixels_of(figure)
 
 
-def _sheet(stacks, columns, titles=None, labels=None):
+def sheet(stacks, columns, titles=None, labels=None):
     """A montage of all images of `stacks`, in rows of `columns`: a title above each image, a label left of each row."""
     if not len(stacks[0]):
-        return _nothing("no images to show")
-    left = _LEFT if labels and _has_matplotlib() else 0
+        return nothing("no images to show")
+    left = _LEFT if labels and has_matplotlib() else 0
     pitch = (WIDTH - left) // columns
     pictures = np.concatenate([drawing.tiles(stack, min(_SIDE, pitch - drawing.GAP)) for stack in stacks])
-    if not titles or not _has_matplotlib():
+    if not titles or not has_matplotlib():
         titles, bands, gap = [], None, drawing.GAP
     else:
         gap = min(max(drawing.GAP, pitch - pictures.shape[2]), 4 * drawing.GAP)
@@ -161,7 +163,7 @@ def _sheet(stacks, columns, titles=None, labels=None):
     texts = [("\n".join(title), x + middle, y - 2, "center", "bottom") for title, (x, y) in zip(titles, corners)]
     texts += [(label, left - 2, y + pictures.shape[1] / 2, "right", "center")
               for label, (_, y) in zip(labels or (), corners[::columns])]
-    return _with_text(pixels, texts)
+    return with_text(pixels, texts)
 
 
 def _wrapped(title, width):
@@ -169,7 +171,7 @@ def _wrapped(title, width):
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
     font = FontProperties(family="DejaVu Sans", size=_SMALL * _DPI / 72)
-    with _missing_letters_as_boxes():
+    with missing_letters_as_boxes():
         for letters in range(max(2, min(len(title), 60)), 1, -1):
             lines = textwrap.wrap(title, letters, max_lines=4, placeholder="…")
             if all(text_to_path.get_text_width_height_descent(line, font, False)[0] <= width for line in lines):
@@ -202,7 +204,7 @@ def _plot_losses(stages):
     for start in range(0, len(stages), columns):
         beside = stages[start:start + columns]
         rows += [(1, beside), (2, beside)] if any(stage[2] for stage in beside) else [(1, beside)]
-    with _figure({1: 560, 2: 860}.get(columns, WIDTH), 240 * len(rows), layout="constrained") as figure:
+    with canvas({1: 560, 2: 860}.get(columns, WIDTH), 240 * len(rows), layout="constrained") as figure:
         panels = figure.subplots(len(rows), columns, squeeze=False)
         for axes in panels.flat:
             axes.set_axis_off()
@@ -212,7 +214,7 @@ def _plot_losses(stages):
                     axes.set_title(stage[0], fontsize=_NORMAL, fontweight="bold", parse_math=False)
                 if stage[part]:
                     _plot_series(axes, stage[part], shares=part == 2)
-        return _pixels(figure)
+        return pixels_of(figure)
 
 
 def _plot_series(axes, series, shares):
@@ -266,7 +268,7 @@ def _log_axis(axes, low, high):
 def _plot_exits(bars, edges, threshold, clipped):
     """The bars of exit_histogram with axes and legend."""
     from matplotlib.ticker import PercentFormatter
-    with _figure(WIDTH, 420, layout="constrained") as figure:
+    with canvas(WIDTH, 420, layout="constrained") as figure:
         axes = figure.subplots()
         for name, shares, below in bars:
             look = (dict(fill=True, facecolor="0.88", edgecolor="0.45", hatch="///", linewidth=0.8)
@@ -284,4 +286,4 @@ def _plot_exits(bars, edges, threshold, clipped):
         axes.grid(True, axis="y", color="0.85", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=3, fontsize=_NORMAL, frameon=False)
-        return _pixels(figure)
+        return pixels_of(figure)

@@ -12,7 +12,8 @@ from npcbnet import machine
 from npcbnet.files import write_text
 
 WIDEST = 120  # characters of the terminal's table
-NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweight DNN, no converter", "cbnet": "CBNet"}
+NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweight DNN, no converter", "cbnet": "CBNet",
+         "adadeep": "AdaDeep", "subflow": "SubFlow"}
 CAPTIONS = {  # by the first word of a picture's file name, which a model's name may follow: exits-cbnet.png
     "loss": "Training loss and what was measured on validation data, stage by stage",
     "strips": "Hard test images (top), what the converter made of them (middle), and its targets (bottom)",
@@ -102,6 +103,8 @@ def model_name(row, facts=None):
         recipe = recipe or known.get("recipe")
         recipe = f"{recipe}, not the paper's" if recipe == "residual" else recipe
     name = NAMES.get(kind, kind)
+    if kind == "subflow" and recipe.replace(".", "", 1).isdecimal():  # its utilisation
+        return f"{name} at {100 * float(recipe):g} %"
     return f"{name} ({recipe})" if recipe else name
 
 

@@ -1,0 +1,167 @@
+"""The charts of the evaluation: each takes rows of the report and a path, writes one PNG file and returns the path.
+
+Rows are dicts as npcbnet.evaluate.page lists them; a missing number leaves its mark out.
+"""
+from dataclasses import replace
+
+from npcbnet.evaluate.marks import (DATASETS, LOOKS, below, cycled, floor_of, grouped, label, looks, name_of, number,
+                                    numbers, over_ratio, raised, threshold, times, unit, without_far_below)
+from npcbnet.evaluate.panel import LINE_PX, Look, Panel, Series, write
+
+_CONTROL = "lightweight DNN, no converter"
+_OURS, _PAPERS = "#9a9a9a", "#ffffff"
+
+
+def speedup_over_hard_share(rows, path):
+    """Fig. 3: BranchyNet's speed-up over LeNet against the share of hard images; the paper's points stand alone."""
+    series = []
+    for look, (dataset, group) in zip(cycled(DATASETS), grouped(rows, "dataset").items()):
+        measured = [row for row in group if row.get("source") != "paper" and number(row, "hard_share") is not None]
+        measured.sort(key=lambda row: row["hard_share"])
+        papers = [row for row in group if row.get("source") == "paper"]
+        series += [Series(str(dataset), numbers(measured, "hard_share"), numbers(measured, "speedup"), "line", look),
+                   Series(f"{dataset}, paper", numbers(papers, "hard_share"), numbers(papers, "speedup"), "points",
+                          Look("*", colour=look.colour, hollow=True),
+                          labels=tuple(f"paper: {dataset}" for _ in papers), legend=False)]
+    panel = Panel(tuple(series), x_label="share of hard images in the mix", y_label="times as fast as LeNet",
+                  x_percent=True, end_labels=True, references=(("y", 1.0, "LeNet"),))
+    return write(path, [[panel]], [400])
+
+
+def latency_and_accuracy(rows, path):
+    """Fig. 5, our models: time of one image (log axis) and accuracy, a panel a data set, a mark and a name a model."""
+    panels = []
+    for dataset, group in grouped(rows, "dataset").items():
+        name, share = unit(group)
+        floor = floor_of(group)
+        series = tuple(Series(name_of(row), times([row], "latency_ms", share), raised([row], floor), "points", look,
+                              x_error=times([row], "latency_ms_spread", share),
+                              y_error=numbers([row], "accuracy_spread") if not below(row, floor) else None,
+                              labels=(label(row, floor),))
+                       for row, look in zip(group, looks(group)))
+        panels.append(Panel(series, str(dataset), f"time of one image, {name}", "accuracy", x_log=True, y_percent=True,
+                            legend=False, x_room=0.15))
+    return write(path, [panels[i:i + 2] for i in range(0, len(panels), 2)], [380] * -(-len(panels) // 2))
+
+
+def beside_the_paper(rows, path):
+    """Fig. 5 as bars: time with LeNet's as 1 (ours grey, the paper's hatched) and accuracy (ours filled)."""
+    panels = []
+    for dataset, group in grouped(rows, "dataset").items():
+        name, share = unit(group)
+        lenet = next((row for row in group if row.get("model") == "lenet"), {})
+        bars = []
+        for key, who, look, shift in (("latency_ms", "ours", Look(colour=_OURS), -0.2),
+                                      ("paper_latency_ms", "the paper's", Look(colour=_PAPERS, hatch="////"), 0.2)):
+            base = number(lenet, key)
+            known = [(i, number(row, key)) for i, row in enumerate(group) if base and number(row, key) is not None]
+            texts = tuple(f"{value * share:.3g} {name}" if who == "ours" else f"{value:.3g} ms" for _, value in known)
+            bars.append(Series(who, tuple(value / base for _, value in known), tuple(i + shift for i, _ in known),
+                               "bars", look, labels=texts, height=0.36))
+        heights = tuple(range(len(group)))
+        floor = floor_of(group)
+        dots = (Series("ours", raised(group, floor), heights, "points", Look("o"),
+                       x_error=tuple(None if below(row, floor) else number(row, "accuracy_spread") for row in group),
+                       labels=tuple(f"↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "" for row in group)),
+                Series("the paper's", numbers(group, "paper_accuracy"), heights, "points", Look("D", hollow=True)))
+        places = tuple((i, name_of(row), False) for i, row in enumerate(group))
+        panels.append([Panel(tuple(bars), str(dataset), "time of one image, LeNet's = 1", places=places, x_zero=True,
+                             x_room=0.3),
+                       Panel(dots, "", "accuracy", x_percent=True, places=tuple((i, "", False) for i in heights))])
+    return write(path, panels, [110 + 36 * len(row[0].places) for row in panels])
+
+
+def scalability(rows, path):
+    """Figs. 6 to 8: total time (log axis) and accuracy over the share of the test set, a line a model."""
+    panels = []
+    for dataset, group in grouped(rows, "dataset").items():
+        models = list(grouped(group, "model").values())
+        shown, hidden = without_far_below(models)
+        totals = tuple(over_ratio(model, look, "total_s") for model, look in zip(models, looks(models)))
+        accuracies = tuple(over_ratio(model, look, "accuracy") for model, look in zip(models, looks(models))
+                           if model in shown)
+        note = f"; far below: {', '.join(hidden)}" if hidden else ""
+        panels += [[Panel(totals, f"{dataset}: total time", "", "seconds", y_log=True, x_percent=True,
+                          end_labels=True)],
+                   [Panel(accuracies, "accuracy", f"share of the test set{note}", "", x_percent=True, y_percent=True,
+                          end_labels=True)]]
+    return write(path, panels, [330] * len(panels))
+
+
+def converter_share(rows, path):
+    """How much of CBNet's time its converter takes, and where it would end with the paper's share."""
+    name, share = unit(rows, "total_ms")
+    rows = [row for row in rows if None not in (number(row, "converter_ms"), number(row, "total_ms"))]
+    places, heights, y = [], [], 0
+    for dataset, group in grouped(rows, "dataset").items():
+        places.append((y, str(dataset), True))
+        for row in group:
+            y += 1
+            heights.append(y)
+            places.append((y, name_of(row), False))
+        y += 1
+    rows = [row for group in grouped(rows, "dataset").values() for row in group]
+    converter, total = times(rows, "converter_ms", share), times(rows, "total_ms", share)
+    shares = tuple(number(row, "share") for row in rows)
+    papers = tuple(None if number(row, "paper_share") is None else row["paper_share"] * whole
+                   for row, whole in zip(rows, total))
+    series = (Series("converter", converter, tuple(heights), "bars", Look(colour="#ffffff", hatch="////")),
+              Series("lightweight DNN", total, tuple(heights), "bars", Look(colour="#bdbdbd"), left=converter,
+                     labels=tuple("" if part is None else f"converter {100 * part:.0f} %" for part in shares)),
+              Series("end of the converter at the paper's share", papers, tuple(heights), "points", Look("D")))
+    return write(path, [[Panel(series, "", f"time of one image, {name}", places=tuple(places), x_zero=True,
+                               x_room=0.2)]], [120 + (LINE_PX + 4) * len(places)])
+
+
+def frontier(rows, path):
+    """Accuracy over time (log axis) of all models and thresholds; the line is the frontier, hollow marks lie below."""
+    panels = []
+    for dataset, group in grouped(rows, "dataset").items():
+        name, share = unit(group)
+        floor = floor_of(group)
+        best = [row for row in group if row.get("on_frontier")]
+        best.sort(key=lambda row: (number(row, "latency_ms") or 0, number(row, "accuracy") or 0))
+        branchy = [row for row in group if row.get("model") == "branchynet"]
+        branchy.sort(key=lambda row: number(row, "threshold") or 0)
+        others = [row for row in group if row.get("model") != "branchynet"]
+        ends = (branchy[:1], branchy[-1:])
+        labelled = [row for row in branchy if row.get("on_frontier") or [row] in ends]
+        series = [Series("frontier", times(best, "latency_ms", share), raised(best, floor), "step",
+                         Look(colour="#000000")),
+                  Series("BranchyNet, all thresholds", times(branchy, "latency_ms", share), raised(branchy, floor),
+                         "line", LOOKS["branchynet"],
+                         labels=tuple(threshold(row) if row in labelled else "" for row in branchy))]
+        for row, look in zip(others, looks(others)):
+            look = Look(look.marker, look.dash, look.colour, hollow=not row.get("on_frontier"))
+            series.append(Series(name_of(row), times([row], "latency_ms", share), raised([row], floor), "points", look,
+                                 labels=(label(row, floor),), legend=False))
+        panels.append([Panel(tuple(series), str(dataset), f"time of one image, {name}", "accuracy", x_log=True,
+                             y_percent=True, x_room=0.1)])
+    return write(path, panels, [440] * len(panels))
+
+
+def ablations(rows, path):
+    """One choice at a time: accuracy of all and of hard images, a row of panels a study; dashes: no converter."""
+    panels = []
+    for dataset, of_dataset in grouped(rows, "dataset").items():
+        bare = next((row for row in of_dataset if row.get("variant") in (_CONTROL, "lightweight")), None)
+        for study, group in grouped(of_dataset, "study").items():
+            places = tuple((i, str(row.get("variant")), False) for i, row in enumerate(group))
+            unnamed = tuple((i, "", False) for i, *_ in places)
+            panels.append([_ablation(group, bare, places, "accuracy", f"{dataset}: {study}"),
+                           _ablation(group, bare, unnamed, "accuracy_hard", "hard images")])
+    panels[-1:] = [[replace(panel, legend=True, x_label=text) for panel, text in zip(row, (
+        "accuracy, all images", "accuracy, hard images"))] for row in panels[-1:]]
+    heights = [70 + (LINE_PX + 4) * len(row[0].places) for row in panels]
+    return write(path, panels, heights[:-1] + [height + 45 for height in heights[-1:]])
+
+
+def _ablation(rows, bare, places, key, title):
+    """A dot for each variant of a study, and its value; bare: the row without a converter, or None."""
+    values = numbers(rows, key)
+    texts = tuple("" if value is None else f"{100 * value:.2f} %" for value in values)
+    dots = Series(title, values, tuple(range(len(rows))), "points", Look("o"), labels=texts, legend=False,
+                  x_error=numbers(rows, f"{key}_spread"))
+    known = bare is not None and number(bare, key) is not None
+    return Panel((dots,), title, "", x_percent=True, places=places, x_room=0.25, legend=False,
+                 references=(("x", bare[key], _CONTROL),) if known else ())

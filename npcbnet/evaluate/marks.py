@@ -1,0 +1,125 @@
+"""What charts and tables of the evaluation share: a model's name and mark, numbers of rows, units, what is far below."""
+import math
+from itertools import cycle
+
+import numpy as np
+
+from npcbnet.evaluate.panel import Look, Series
+from npcbnet.report import model_name
+
+LOOKS = {
+    "lenet": Look("s", (1, 0), "#000000"), "branchynet": Look("o", (7, 3), "#b3261e"),
+    "lightweight": Look("D", (2, 3), "#1f5fae"), "cbnet-fast": Look("^", (1, 0), "#2e7d32"),
+    "cbnet-table1": Look("v", (10, 3, 2, 3), "#7b3fa0"), "cbnet-residual": Look(">", (4, 2), "#8a5a00"),
+    "cbnet-paper": Look("<", (2, 3), "#555555"), "adadeep": Look("P", (12, 3), "#00707a"),
+    "subflow": Look("X", (5, 2, 1, 2), "#a03060"),
+}
+_OTHERS = (Look("*", (1, 0), "#333333"), Look("o", (3, 3), "#333333", hollow=True),
+           Look("s", (6, 3), "#333333", hollow=True), Look("^", (1, 3), "#333333", hollow=True),
+           Look("D", (9, 2), "#333333", hollow=True))
+DATASETS = (Look("o", (1, 0), "#000000"), Look("s", (7, 3), "#b3261e"), Look("^", (2, 3), "#1f5fae"),
+             Look("D", (9, 3, 2, 3), "#2e7d32"))
+
+
+def name_of(row):
+    """What a model is called in tables and charts."""
+    if row.get("model") == "branchynet" and row.get("threshold") is None:
+        return "BranchyNet"
+    return model_name(row)
+
+
+def number(row, key):
+    """A row's finite number, or None."""
+    value = row.get(key)
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if known else None
+
+
+def unit(rows, key="latency_ms"):
+    """The unit for times in ms and its share of one: µs unless the longest takes 10 ms."""
+    longest = max((number(row, key) or 0 for row in rows), default=0)
+    return ("ms", 1) if longest >= 10 else ("µs", 1000)
+
+
+def grouped(rows, *keys):
+    """{value, or tuple of values: rows}, in the order of the rows."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(row.get(keys[0]) if len(keys) == 1 else tuple(row.get(key) for key in keys), []).append(row)
+    return groups
+
+
+def numbers(rows, key):
+    """The rows' numbers, None where there is none."""
+    return tuple(number(row, key) for row in rows)
+
+
+def times(rows, key, share):
+    """The rows' times in ms, times `share`."""
+    return tuple(None if value is None else value * share for value in numbers(rows, key))
+
+
+def cycled(entries):
+    """The entries, again and again."""
+    return cycle(entries)
+
+
+def looks(rows):
+    """A Look for each row, or for each list of rows, by its model: the same in every chart where the model is known."""
+    found, others, used = [], cycle(_OTHERS), {}
+    for row in rows:
+        model = str((row[0] if isinstance(row, list) else row).get("model"))
+        kind = model if model in LOOKS else model.partition("-")[0]
+        if kind not in LOOKS:
+            found.append(next(others))
+            continue
+        base = LOOKS[kind]
+        again = used[kind] = used.get(kind, -1) + 1  # SubFlow at another utilisation: hollow, other dashes
+        found.append(base if not again else
+                     Look(base.marker, (base.dash[0] + again, 2 + again), base.colour, hollow=again % 2 == 1))
+    return found
+
+
+def floor_of(rows):
+    """The accuracy under which a model lies so far below the others that it would flatten them, or None."""
+    known = [value for value in numbers(rows, "accuracy") if value is not None]
+    if len(known) < 4:
+        return None
+    floor = max(known) - max(3 * (max(known) - float(np.median(known))), 0.02)
+    return floor if min(known) < floor - 0.01 else None
+
+
+def below(row, floor):
+    """Does the row's accuracy lie under the floor?"""
+    return floor is not None and number(row, "accuracy") is not None and row["accuracy"] < floor
+
+
+def raised(rows, floor):
+    """The rows' accuracies, those below the floor as the floor."""
+    return tuple(floor if below(row, floor) else number(row, "accuracy") for row in rows)
+
+
+def label(row, floor):
+    """The model's name, with its accuracy where its mark had to be raised."""
+    return name_of(row) + (f" ↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "")
+
+
+def threshold(row):
+    """A short text for BranchyNet's threshold."""
+    value = number(row, "threshold")
+    return "BranchyNet" if value is None else f"T = {value:.3g}"
+
+
+def over_ratio(rows, look, key):
+    """The line of one model over the share of the test set, with its spread."""
+    rows = sorted((row for row in rows if number(row, "ratio") is not None), key=lambda row: row["ratio"])
+    return Series(name_of(rows[0]) if rows else "", numbers(rows, "ratio"), numbers(rows, key), "line", look,
+                  y_error=numbers(rows, f"{key}_spread"))
+
+
+def without_far_below(models):
+    """Lists of rows, one a model -> those not far below the others, and the names and accuracies of the rest."""
+    lasts = [model[-1] for model in models]
+    floor = floor_of(lasts)
+    return ([model for model, last in zip(models, lasts) if not below(last, floor)],
+            [f"{name_of(last)} {100 * last['accuracy']:.1f} %" for last in lasts if below(last, floor)])
