@@ -49,7 +49,7 @@ def main(arguments=None):
 
     def go():
         from npcbnet import report as reports
-        from npcbnet.evaluate import cbnet, page
+        from npcbnet.evaluate import cbnet
         from npcbnet.training import check_threads, default_threads
         words = sys.argv[1:] if arguments is None else arguments
         seeds = options.seeds if options.seeds is not None else 1 if options.quick else 3
@@ -57,7 +57,7 @@ def main(arguments=None):
         report = cbnet.evaluate(cbnet.Options(
             tuple(options.datasets) if options.datasets else None, seeds, options.seed, options.quick, threads,
             options.meter, tuple(options.latencies), shlex.join(["python", "-m", "npcbnet.evaluate", *words])), out)
-        print(json.dumps(reports.clean(report), indent=2) if options.json else page.summary(report))
+        print(json.dumps(reports.clean(report), indent=2) if options.json else cbnet.summary(report))
         if not options.json:
             print(f"report.md, report.html, report.json and pictures are in {out}")
 

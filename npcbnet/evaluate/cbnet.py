@@ -4,12 +4,14 @@ from pathlib import Path
 
 from npcbnet import data, machine
 from npcbnet.errors import DataError, UsageError
-from npcbnet.evaluate import ablations, charts, claims, elsewhere, gallery, page, paper, scaling
+from npcbnet.evaluate import ablations, claims, elsewhere, gallery, page, paper, scaling
+from npcbnet.evaluate.draw import draw
 from npcbnet.evaluate.measured import THIS_MACHINE, Measured, energies, on_frontier
 from npcbnet.evaluate.pooled import pooled
 from npcbnet.evaluate.scope import FULL, QUICK
 from npcbnet.evaluate.trained import train
 from npcbnet.progress import say
+from npcbnet.report import model_name, text_table
 
 DATASETS = ("mnist", "fmnist", "kmnist")  # those of the paper
 SCALABILITY = {"mnist": "fig6", "fmnist": "fig7", "kmnist": "fig8"}
@@ -111,12 +113,7 @@ def _assembled(raw, studies, firsts, given, options, notes):
     here = pooled(raw["table2"], ("dataset", "model", "device"), SPREAD)
     table2 = energies(here + [row for device in given for row in elsewhere.rows(device, here)])
     report = {
-        "paper": "cbnet", "command": options.command, "machine": machine.describe(), "quick": options.quick,
-        "seeds": list(range(options.seed, options.seed + options.seeds)), "threads": options.threads,
-        "datasets": [{"name": m.trained.dataset.name, "title": m.trained.dataset.title,
-                      **{part: len(getattr(m.trained.dataset, part)) for part in ("train", "validation", "test")}}
-                     for m in firsts],
-        "notes": notes + _notes(firsts),
+        "facts": {**_facts(options, firsts), "notes": notes + _notes(firsts) + _energy_notes(raw["windows"])},
         "table1": [row for m in firsts for row in gallery.table1(m.trained)], "table2": table2,
         "fig2": gallery.fig2(firsts[0].trained),
         "fig3": pooled(raw["mixes"], ("dataset", "hard_share"), ("speedup", "latency_ms"))
@@ -128,7 +125,7 @@ def _assembled(raw, studies, firsts, given, options, notes):
         "converter_share": pooled(raw["share"], ("dataset", "model"), ("share",)),
         "frontier": on_frontier(pooled(raw["frontier"], ("dataset", "model", "threshold"), ("latency_ms", "accuracy"))),
         "ablations": pooled(studies, ("dataset", "study", "variant"), ("accuracy",)),
-        "compressors": _compressors(firsts, here), "energy_windows": raw["windows"],
+        "compressors": _compressors(firsts, here), "windows": raw["windows"],
         **{key: [] for key in ("fig1", "fig4", *SCALABILITY.values())}}
     scaled = pooled(raw["scaling"], ("dataset", "ratio", "model"), ("total_s", "accuracy"))
     for number, m in enumerate(firsts):
@@ -136,6 +133,22 @@ def _assembled(raw, studies, firsts, given, options, notes):
         key = SCALABILITY.get(name.split("-")[0], f"fig{9 + number}")
         report[key] = [{**row, "repeats": row["seeds"]} for row in scaled if row["dataset"] == name]
     return report
+
+
+def _facts(options, firsts):
+    """What was run, where and with what."""
+    sizes = [{"name": m.trained.dataset.name, "title": m.trained.dataset.title,
+              **{part: len(getattr(m.trained.dataset, part)) for part in ("train", "validation", "test")}}
+             for m in firsts]
+    return {"paper": "cbnet", "command": options.command, "machine": machine.describe(), "quick": options.quick,
+            "seeds": list(range(options.seed, options.seed + options.seeds)), "threads": options.threads,
+            "datasets": sizes}
+
+
+def _energy_notes(windows):
+    """What was noticed while power was looked at, with how often."""
+    noticed = [note for window in windows for note in window["notes"]]
+    return [f"While power was looked at ({len(noticed)} of {len(windows)} runs): {noticed[0]}"] if noticed else []
 
 
 def _notes(firsts):
@@ -164,14 +177,27 @@ def _compressors(firsts, here):
 
 
 def _pictures(report, firsts, out):
-    """Draw all figures: {key: paths}. Adds the rows of Figs. 1 and 4, whose pixels are at hand only here."""
+    """Draw all figures: {key: [(path, caption)]}. Adds the rows of Figs. 1 and 4, whose pixels only this knows."""
     found = {"fig1": [], "fig4": []}
     images = []
     for measured in firsts:
         rows, pixels = gallery.fig1(measured)
         report["fig1"] += rows
-        images.append(pixels)
+        images += list(pixels)
         rows, strips = gallery.fig4(measured, out)
         report["fig4"] += rows
-        found["fig4"] += list(strips.values())
-    return {**found, **charts.draw(report, images, out)}
+        title = measured.trained.dataset.title
+        found["fig4"] += [(path, f"{title}, {model_name({'model': key})}: hard images (top), what the converter made of "
+                           "them (middle), and its targets (bottom).") for key, path in strips.items()]
+    return {**found, **draw(report, out, images)}
+
+
+def summary(report):
+    """Table II of this machine and the claims as text for a terminal."""
+    lines = []
+    for dataset in report["facts"]["datasets"]:
+        rows = [row for row in report["table2"]
+                if row["dataset"] == dataset["name"] and row["device"] == THIS_MACHINE]
+        lines += [dataset["title"], text_table([{key: value for key, value in row.items() if key != "bytes"}
+                                                for row in rows]), ""]
+    return "\n".join(lines + [f"{claim['holds']:<8} {claim['claim']}: {claim['ours']}" for claim in report["claims"]])

@@ -1,9 +1,8 @@
 """Rows of Table II for a device that is not here: latencies from a file, energy by a model. All say `estimate`."""
-import json
 import math
-from pathlib import Path
 
 from npcbnet import energy
+from npcbnet.energy.models import read_json
 from npcbnet.errors import UsageError
 from npcbnet.evaluate import paper
 
@@ -15,13 +14,9 @@ def read(path):
     """{"device", "power", "utilisation", "latency_ms": {(data set or None, model): ms}, "source"} of a file.
 
     The file is JSON as EXAMPLE, with latencies that the user measured there, or what benchmarks.pi_estimate wrote.
-    Raises UsageError, naming the field.
+    Raises EnergyError and UsageError, naming the field.
     """
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read as JSON ({getattr(error, 'strerror', None) or error}); "
-                         f"expected {EXAMPLE}") from None
+    values = read_json(path)
     if isinstance(values, dict) and "mca" in values and isinstance(values.get("models"), list):
         return _cycles(path, values)
     if not isinstance(values, dict) or not isinstance(values.get("latency_ms"), dict) or not values["latency_ms"]:

@@ -1,6 +1,5 @@
 """What the models of one seed are worth on this machine: accuracy, latency, power, and every threshold's trade."""
 import copy
-import itertools
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +9,7 @@ from npcbnet.evaluate import paper
 from npcbnet.evaluate.scope import CONVERTED
 from npcbnet.exits import SCREENED
 from npcbnet.recipes import family
+from npcbnet.report import model_name
 
 THIS_MACHINE = "this machine"
 
@@ -72,8 +72,9 @@ class Measured:
         rows, windows = [], []
         chosen = family(self.trained.dataset)
         for key, predictor in self.predictors.items():
-            used = power(predictor, self.sample(self.scope.timed), self.latencies[key].latency_ms, self.scope, meter)
-            windows.append({**self._where(), "model": key, "begin": used.begin, "end": used.end, "images": used.images})
+            used = power(predictor, self.sample(self.scope.timed), self.scope, meter)
+            windows.append({"name": f"{self.trained.folder.name} {key}", "begin": used.begin, "end": used.end,
+                            "images": used.images, "invalid": used.invalid, "notes": list(used.notes)})
             rows.append({
                 **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,
                 "latency_p95_ms": self.latencies[key].latency_p95_ms, "power_w": used.power_w,
@@ -112,17 +113,15 @@ class Measured:
         return rows
 
     def converted_rows(self):
-        """The ablation "which images are converted": hard, easy or all; the others are classified as they are."""
-        rows, light = [], self.right["lightweight"]
-        rates = {key: self.exit_rate(key) for key in CONVERTED}
-        for key, (variant, chosen) in itertools.product(CONVERTED, (
-                ("hard images only", ~self.early), ("easy images only", self.early),
-                ("all images", np.ones(len(light), bool)))):
-            right = np.where(chosen, self.right[key], light)
-            rows.append({**self._where(), "study": f"which images are converted, {key}", "variant": variant,
-                         **self.shares(right), "exit_rate_converted": rates[key] if chosen.all() else None,
-                         "macs": round(self.models["lightweight"].macs()
-                                       + chosen.mean() * self.models[key].converter.macs())})
+        """The ablation "which images are converted": all, hard or easy ones; the others are classified as they are."""
+        light, plain = self.right["lightweight"], self.models["lightweight"].macs()
+        rows = [{**self._where(), "study": "all images converted", "variant": model_name({"model": "lightweight"}),
+                 **self.shares(light), "exit_rate_converted": None, "macs": plain}]
+        for kind, chosen in (("all", np.ones(len(light), bool)), ("hard", ~self.early), ("easy", self.early)):
+            rows += [{**self._where(), "study": f"{kind} images converted", "variant": model_name({"model": key}),
+                      **self.shares(np.where(chosen, self.right[key], light)),
+                      "exit_rate_converted": self.exit_rate(key) if kind == "all" else None,
+                      "macs": round(plain + chosen.mean() * self.models[key].converter.macs())} for key in CONVERTED]
         return rows
 
     def shares(self, right):
@@ -131,15 +130,13 @@ class Measured:
                 "accuracy_hard": judge.share(right[~self.early])}
 
 
-def power(predictor, images, latency_ms, scope, meter):
+def power(predictor, images, scope, meter):
     """energy.Energy of `predictor` on images (N, C, H, W), one by one, for about scope.power_s seconds."""
-    count = max(1, round(scope.power_s * 1e3 / max(latency_ms, 1e-6)))
-
     def call():
-        for image in itertools.islice(itertools.cycle(images), count):
+        for image in images:
             predictor.predict(image)
 
-    return energy.measure(call, count, meter)
+    return energy.measure(call, len(images), meter, scope.power_s)
 
 
 def on_frontier(rows):

@@ -31,7 +31,7 @@ class Scope:
 
 
 FULL = Scope()
-QUICK = Scope(train=2000, validation=400, test=600, epochs=12, ablation_epochs=2, timed=30, rounds=3, power_s=0.5,
+QUICK = Scope(train=2000, validation=400, test=600, epochs=12, ablation_epochs=5, timed=30, rounds=3, power_s=0.5,
               mix=40, utilisations=(0.1, 0.5))
 
 
