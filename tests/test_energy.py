@@ -231,7 +231,8 @@ def test_the_rails_power():
 
 @pytest.mark.parametrize("change", [
     ("0.12199130A", "0.12199130mA"), ("0.12199130A", "nan A"), ("0.12199130A", "-0.1A"),
-    ("3V3_SYS_V volt", "3V3_SYS_V"), ("0.75012000A", "750.12A"), ("3V3_SYS_V", "3V7_WL_SW_V"), ("current(1)", "volt(1)"), ("0.12199130A", "0.121V")])
+    ("3V3_SYS_V volt", "3V3_SYS_V"), ("0.75012000A", "750.12A"), ("3V3_SYS_V", "3V7_WL_SW_V"), ("current(1)", "volt(1)"),
+    ("0.12199130A", "0.121V")])
 def test_rails_that_make_no_sense(change):
     assert change[0] in RAILS
     with pytest.raises(EnergyError) as error:
@@ -441,10 +442,10 @@ def test_a_clock_that_changes_during_a_run_shows_in_the_result(tmp_path, monkeyp
 
 
 def test_a_system_clock_that_is_set_is_noted(calm, monkeypatch):
-    moments = iter([1000.0, 1003.0])
+    moments = iter([1000.0, 2000.0])
     monkeypatch.setattr(run, "time", SimpleNamespace(time=lambda: next(moments), perf_counter=time.perf_counter))
     one = energy.measure(lambda: None, 1, Steady(), seconds=0.1, conditions=calm)
-    assert any("system's clock was set by +2.9" in note for note in one.notes)
+    assert any("system's clock was set by +99" in note for note in one.notes)
 
 
 def test_what_the_call_raises_comes_through_and_the_watch_ends(calm):

@@ -175,7 +175,8 @@ def test_impossible_windows_are_named(windows):
 
 @pytest.mark.parametrize("kind, options", [
     ("um34", {}), ("um34c", {"gpu": 0}), ("um34c", {"interval_s": 1}), ("nvidia-smi", {"start": 1}),
-    ("um34c", {"x": 1}), ("um34c", {"idle_w": -1}), ("um34c", {"idle_w": math.nan}), ("tegrastats", {"interval_s": 0, "start": T0}),
+    ("um34c", {"x": 1}), ("um34c", {"idle_w": -1}), ("um34c", {"idle_w": math.nan}),
+    ("tegrastats", {"interval_s": 0, "start": T0}),
     ("tegrastats", {"interval_s": 1, "start": 5}), ("tegrastats", {"utc_offset_h": 27}),
     ("nvidia-smi", {"utc_offset_h": "x"})])
 def test_impossible_options_are_named(kind, options):
@@ -323,7 +324,8 @@ def test_tegrastats_faster_than_its_dates(tmp_path):
     (1, "power.draw [W]", "temperature.gpu", ":1: no"),
     (1, "timestamp", "time", ":1: no column 'timestamp'"), (9, " W,", " mW,", ":9: power.draw [W] is"),
     (9, " W,", ",", ""), (9, ", 0 %", "", ":9: 2 fields, but 3 columns"),
-    (9, "2026/11/21", "2026-11-21", ":9: the time"), (9, " W,", "e3 W,", ":9: a power of 28350 W"), (9, ", 2", ", -2", ":9: a power of -2")])
+    (9, "2026/11/21", "2026-11-21", ":9: the time"), (9, " W,", "e3 W,", ":9: a power of 28350 W"),
+    (9, ", 2", ", -2", ":9: a power of -2")])
 def test_nvidia_lines_that_make_no_sense(tmp_path, number, old, new, says):
     path = edit(tmp_path, "nvidia-smi.csv", number, old, new)
     if says:
