@@ -262,6 +262,12 @@ def test_um34c_without_volts_and_amperes_still_refuses_what_no_meter_can_carry(t
     refused(reduced(-1), "um34c", "outside of 0..110 W")
 
 
+@pytest.mark.parametrize("column", ["Voltage (V)", "Current (A)"])
+def test_um34c_volts_and_amperes_have_their_units(tmp_path, column):
+    path = edit(tmp_path, "um34c.csv", 1, column, column.replace("(", "(m"))
+    assert ":1:" in refused(path, "um34c", column)
+
+
 def test_um34c_semicolons_and_repeated_headers(tmp_path):
     refused(changed(tmp_path, "um34c.csv", lambda lines: [line.replace(",", ";") for line in lines]), "um34c",
             "with commas between them")
@@ -385,7 +391,7 @@ MOVES = st.lists(st.tuples(st.sampled_from(["cut", "remove", "insert", "overwrit
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(LOGS)), moves=MOVES)
 def test_a_mutated_log_gives_a_sensible_number_or_one_line(tmp_path, name, moves):
-    kind, options, idle, busy = LOGS[name]
+    kind, options, _, busy = LOGS[name]
     path = tmp_path / name
     path.write_bytes(mutated((DATA / name).read_bytes(), moves))
     try:
