@@ -175,7 +175,8 @@ def test_impossible_windows_are_named(windows):
 
 @pytest.mark.parametrize("kind, options", [
     ("um34", {}), ("um34c", {"gpu": 0}), ("um34c", {"interval_s": 1}), ("nvidia-smi", {"start": 1}),
-    ("um34c", {"x": 1}), ("um34c", {"idle_w": -1}), ("um34c", {"idle_w": math.nan}), ("tegrastats", {"interval_s": 0, "start": T0}),
+    ("um34c", {"x": 1}), ("um34c", {"idle_w": -1}), ("um34c", {"idle_w": math.nan}),
+    ("tegrastats", {"interval_s": 0, "start": T0}),
     ("tegrastats", {"interval_s": 1, "start": 5}), ("tegrastats", {"utc_offset_h": 27}),
     ("nvidia-smi", {"utc_offset_h": "x"})])
 def test_impossible_options_are_named(kind, options):
@@ -261,6 +262,12 @@ def test_um34c_without_volts_and_amperes_still_refuses_what_no_meter_can_carry(t
     refused(reduced(-1), "um34c", "outside of 0..110 W")
 
 
+@pytest.mark.parametrize("column", ["Voltage (V)", "Current (A)"])
+def test_um34c_volts_and_amperes_have_their_units(tmp_path, column):
+    path = edit(tmp_path, "um34c.csv", 1, column, column.replace("(", "(m"))
+    assert ":1:" in refused(path, "um34c", column)
+
+
 def test_um34c_semicolons_and_repeated_headers(tmp_path):
     refused(changed(tmp_path, "um34c.csv", lambda lines: [line.replace(",", ";") for line in lines]), "um34c",
             "with commas between them")
@@ -323,7 +330,8 @@ def test_tegrastats_faster_than_its_dates(tmp_path):
     (1, "power.draw [W]", "temperature.gpu", ":1: no"),
     (1, "timestamp", "time", ":1: no column 'timestamp'"), (9, " W,", " mW,", ":9: power.draw [W] is"),
     (9, " W,", ",", ""), (9, ", 0 %", "", ":9: 2 fields, but 3 columns"),
-    (9, "2026/11/21", "2026-11-21", ":9: the time"), (9, " W,", "e3 W,", ":9: a power of 28350 W"), (9, ", 2", ", -2", ":9: a power of -2")])
+    (9, "2026/11/21", "2026-11-21", ":9: the time"), (9, " W,", "e3 W,", ":9: a power of 28350 W"),
+    (9, ", 2", ", -2", ":9: a power of -2")])
 def test_nvidia_lines_that_make_no_sense(tmp_path, number, old, new, says):
     path = edit(tmp_path, "nvidia-smi.csv", number, old, new)
     if says:
@@ -383,7 +391,7 @@ MOVES = st.lists(st.tuples(st.sampled_from(["cut", "remove", "insert", "overwrit
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(LOGS)), moves=MOVES)
 def test_a_mutated_log_gives_a_sensible_number_or_one_line(tmp_path, name, moves):
-    kind, options, idle, busy = LOGS[name]
+    kind, options, _, busy = LOGS[name]
     path = tmp_path / name
     path.write_bytes(mutated((DATA / name).read_bytes(), moves))
     try:
@@ -403,6 +411,13 @@ def test_windows_go_through_a_file(tmp_path):
     path.write_text(json.dumps(join.windows_of({"a": one, "b": energy.estimated("pi4", 1.0)})))
     assert join.read_windows(path) == [("a", T0 + BUSY[0], T0 + BUSY[1], 1000, "throttled")]
     assert json.loads(path.read_text())["results"]["b"]["kind"] == "estimate"
+
+
+def test_windows_of_an_evaluations_report(tmp_path):
+    path, window = tmp_path / "report.json", {"begin": 1.0, "end": 2.0, "images": 5}
+    path.write_text(json.dumps({"energy_windows": [{"dataset": "mnist", "model": "cbnet", "seed": seed, **window}
+                                                   for seed in (0, 1)]}))
+    assert [name for name, *_ in join.read_windows(path)] == ["mnist cbnet 0", "mnist cbnet 1"]
 
 
 @pytest.mark.parametrize("found", [

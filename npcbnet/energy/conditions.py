@@ -68,8 +68,9 @@ class Conditions:
         during = [word for word in vcgencmd.BITS.values() if word in {*now_before, *now_after, *between}]
         if earlier and not during:
             self._notes.append(f"before this run, but since the start, the Pi had: {', '.join(earlier)}")
-        return [f"{', '.join(during)} during the run (vcgencmd get_throttled: {before:#x} before, {after:#x} after)"] \
-            if during else []
+        if not during:
+            return []
+        return [f"{', '.join(during)} during the run (vcgencmd get_throttled: {before:#x} before, {after:#x} after)"]
 
     def _changed(self):
         if not self._clocks:

@@ -66,6 +66,7 @@ class ModelMeter:
         self.model, self.name = model, model.name
         self.resolution_s = tick_s()
         self.resolution = f"{1000 * self.resolution_s:g} ms of CPU time"
+        self.notes = (f"the power is that of: {model.device}; time and utilisation are this machine's",)
         self.source = f"{model.formula()}, u = share of all processors that was busy; {model.source}"
 
     def available(self):

@@ -1,9 +1,11 @@
 """Linux powercap: the energy counters that processors of Intel and AMD keep for each package (RAPL)."""
+import time
 from pathlib import Path
 
 from npcbnet.errors import EnergyError
 
 ROOT = Path("/sys/class/powercap")
+STILL_S = 0.05  # a counter that did not move for so long does not count
 
 
 class Rapl:
@@ -24,12 +26,12 @@ class Rapl:
     def available(self):
         """None, or why this machine cannot use it."""
         try:
-            for folder in self._packages():
-                _count(folder / "energy_uj")
-                _count(folder / "max_energy_range_uj")
+            self.begin()
+            time.sleep(STILL_S)
+            self.sample()
         except EnergyError as error:
             return str(error)
-        return None
+        return None if self._joules else f"the counters in {self.root} stand still, as in some virtual machines"
 
     def begin(self):
         """Read the counters for the first time. Raises EnergyError."""
@@ -48,7 +50,7 @@ class Rapl:
             domain[2], self._joules = now, self._joules + grown * 1e-6
 
     def end(self, seconds, utilisation):
-        """Joules since begin(). Raises EnergyError where the counters stand still, as in some virtual machines."""
+        """Joules since begin(). Raises EnergyError where the counters stood still."""
         self.sample()
         if self._joules == 0 and seconds > 0.1:
             raise EnergyError(f"the counters in {self.root} stood still for {seconds:.1f} s; use another meter")

@@ -16,8 +16,11 @@ def text(results):
             lines += [f"INVALID: {name}: {one.invalid}"]
     lines.append("")
     lines += dict.fromkeys(f"{one.meter}: {one.source}; resolution: {one.resolution}" for one in results.values())
+    notes = {}
     for name, one in results.items():
-        lines += [f"{name}: {note}" for note in one.notes]
+        for note in one.notes:
+            notes.setdefault(note, []).append(name)
+    lines += [f"{', '.join(names)}: {note}" for note, names in notes.items()]
     return "\n".join(lines)
 
 

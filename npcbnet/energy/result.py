@@ -1,6 +1,7 @@
 """What an image costs in energy, as one meter tells it, and whether that meter could tell at all."""
 import math
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 
 from npcbnet.errors import EnergyError, UsageError
 
@@ -36,7 +37,7 @@ class Energy:
     energy_mj: float = field(init=False)
 
     def __post_init__(self):
-        if isinstance(self.images, bool) or self.images != int(self.images) or self.images < 1:
+        if isinstance(self.images, bool) or not isinstance(self.images, Integral) or self.images < 1:
             raise UsageError(f"energy is told for 1 image or more, not for {self.images!r}")
         if not 0 < self.seconds < math.inf or not math.isfinite(self.power_w):
             raise EnergyError(f"no energy follows from {self.power_w} W over {self.seconds} s")

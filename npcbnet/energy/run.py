@@ -37,8 +37,8 @@ def at_hand():
 def meter_called(wanted="auto"):
     """A meter: "auto" (the best measured one here, else the model gci), "rapl", "pmic", or what power_model() takes.
 
-    Anything with the attributes and methods of Rapl is a meter, too, and returned as it is. Raises EnergyError with
-    the reason where this machine does not offer it, UsageError for an unknown name.
+    Anything with the attributes and methods of Rapl is a meter, too, and may have `notes`, texts for its results.
+    Raises EnergyError with the reason where this machine does not offer it, UsageError for an unknown name.
     """
     if wanted == "auto":
         offered = (meter for meter in (make() for make in MEASURED.values()) if meter.available() is None)
@@ -145,7 +145,7 @@ def _result(run, images, meter):
     return Energy(images=images, seconds=run.seconds, power_w=run.joules / run.seconds, kind=meter.kind,
                   meter=meter.name, resolution=meter.resolution, source=meter.source, utilisation=run.utilisation,
                   own_utilisation=run.own, invalid=run.invalid, begin=run.begin, end=run.end,
-                  notes=run.notes + ((note,) if note else ()))
+                  notes=(*getattr(meter, "notes", ()), *run.notes, *([note] if note else [])))
 
 
 class _Watch:

@@ -20,6 +20,11 @@ def read(path, utc_offset_h=None):
         other = next((name for name in names if name.startswith("Power")), None)
         raise EnergyError(f"{path}:1: the power must be in watts, a column {POWER!r}; "
                           + (f"this log has {other!r}" if other else f"its columns are {', '.join(names)[:80]!r}"))
+    for wanted in (VOLTAGE, CURRENT):
+        word = wanted.split(" ")[0]
+        other = next((name for name in names if name.split(" ")[0] == word and name != wanted), None)
+        if other:
+            raise EnergyError(f"{path}:1: expected a column {wanted!r}, found {other!r}: another unit")
     column = {name: [fields[place] for _, fields in rows] for place, name in enumerate(names)}
     lines = [line for line, _ in rows]
     power = _numbers(column, POWER, path, lines)

@@ -23,7 +23,7 @@ def ask(question, command=None):
     command = command or COMMAND
     try:
         done = subprocess.run([command, question], capture_output=True, text=True, timeout=LONGEST_S, errors="replace",
-                              stdin=subprocess.DEVNULL)
+                              stdin=subprocess.DEVNULL, check=False)
     except FileNotFoundError as error:
         raise EnergyError(f"no {command} here: this is not a Raspberry Pi, or its tools are not installed") from error
     except subprocess.TimeoutExpired as error:
