@@ -38,7 +38,8 @@ def report(datasets=("MNIST", "Fashion-MNIST", "KMNIST (8,000/2,000)"), seeds=(0
         made["fig5"] += rows
         made[f"fig{6 + number}"] = [entry for row in rows for entry in _ratios(rng, row)]
         made["converter_share"] += [{"dataset": dataset, "model": row["model"],
-                                     "converter_ms": row["latency_ms"] - .0045, "total_ms": row["latency_ms"], "share": 1 - .0045 / row["latency_ms"],
+                                     "converter_ms": row["latency_ms"] - .0045, "total_ms": row["latency_ms"],
+                                     "share": 1 - .0045 / row["latency_ms"],
                                      "paper_share": 0.25} for row in rows if row["model"].startswith("cbnet")]
         made["frontier"] += _frontier(rows)
         made["ablations"] += _ablations(dataset, scale)
@@ -92,7 +93,8 @@ def _energy(row, lenet, device):
             "energy_kind": "modelled" if slower == 1 else "estimate", "resolution": None, "utilisation": 0.5,
             "saving": 1 - row["latency_ms"] / lenet["latency_ms"], "speedup": lenet["latency_ms"] / row["latency_ms"],
             "exit_rate": 0.9612 if row["model"] == "branchynet" else None, "exit_rate_spread": 0.03,
-            "paper_saving": 0.85, "paper_speedup": 6.78, "invalid": "the processor was throttled" if row["model"] == "cbnet-fast" else None}
+            "paper_saving": 0.85, "paper_speedup": 6.78,
+            "invalid": "the processor was throttled" if row["model"] == "cbnet-fast" else None}
 
 
 def _layers(dataset):
@@ -119,7 +121,8 @@ def _mixes(dataset, scale):
 def _ratios(rng, row):
     return [{"dataset": row["dataset"], "ratio": tenth / 10, "model": row["model"], "images": 1000 * tenth,
              "hard_share": 0.05, "total_s": row["latency_ms"] * tenth,
-             "total_s_spread": 0.02 * row["latency_ms"] * tenth, "accuracy": row["accuracy"] + rng.normal(0, 0.003 / tenth), "accuracy_spread": row["accuracy_spread"],
+             "total_s_spread": 0.02 * row["latency_ms"] * tenth,
+             "accuracy": row["accuracy"] + rng.normal(0, 0.003 / tenth), "accuracy_spread": row["accuracy_spread"],
              "repeats": 3} for tenth in range(1, 11)]
 
 

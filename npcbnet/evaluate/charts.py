@@ -5,8 +5,9 @@ Rows are dicts as npcbnet.evaluate.page lists them; a missing number leaves its 
 from dataclasses import replace
 
 from npcbnet.evaluate.marks import (DATASETS, LOOKS, below, cycled, floor_of, grouped, label, looks, name_of, number,
-                                    numbers, over_ratio, raised, threshold, times, unit, without_far_below)
-from npcbnet.evaluate.panel import LINE_PX, Look, Panel, Series, write
+                                    numbers, over_ratio, raised, short, threshold, times, unit, without_far_below)
+from npcbnet.evaluate.panel import LINE_PX, Look, Panel, Series
+from npcbnet.evaluate.render import write
 
 _CONTROL = "lightweight DNN, no converter"
 _OURS, _PAPERS = "#9a9a9a", "#ffffff"
@@ -19,10 +20,10 @@ def speedup_over_hard_share(rows, path):
         measured = [row for row in group if row.get("source") != "paper" and number(row, "hard_share") is not None]
         measured.sort(key=lambda row: row["hard_share"])
         papers = [row for row in group if row.get("source") == "paper"]
-        series += [Series(str(dataset), numbers(measured, "hard_share"), numbers(measured, "speedup"), "line", look),
-                   Series(f"{dataset}, paper", numbers(papers, "hard_share"), numbers(papers, "speedup"), "points",
+        series += [Series(short(dataset), numbers(measured, "hard_share"), numbers(measured, "speedup"), "line", look),
+                   Series(f"{short(dataset)}, paper", numbers(papers, "hard_share"), numbers(papers, "speedup"), "points",
                           Look("*", colour=look.colour, hollow=True),
-                          labels=tuple(f"paper: {dataset}" for _ in papers), legend=False)]
+                          labels=tuple(f"paper: {short(dataset)}" for _ in papers), legend=False)]
     panel = Panel(tuple(series), x_label="share of hard images in the mix", y_label="times as fast as LeNet",
                   x_percent=True, end_labels=True, references=(("y", 1.0, "LeNet"),))
     return write(path, [[panel]], [400])
@@ -34,12 +35,12 @@ def latency_and_accuracy(rows, path):
     for dataset, group in grouped(rows, "dataset").items():
         name, share = unit(group)
         floor = floor_of(group)
-        series = tuple(Series(name_of(row), times([row], "latency_ms", share), raised([row], floor), "points", look,
+        series = tuple(Series(short(name_of(row)), times([row], "latency_ms", share), raised([row], floor), "points", look,
                               x_error=times([row], "latency_ms_spread", share),
                               y_error=numbers([row], "accuracy_spread") if not below(row, floor) else None,
                               labels=(label(row, floor),))
                        for row, look in zip(group, looks(group)))
-        panels.append(Panel(series, str(dataset), f"time of one image, {name}", "accuracy", x_log=True, y_percent=True,
+        panels.append(Panel(series, short(dataset), f"time of one image, {name}", "accuracy", x_log=True, y_percent=True,
                             legend=False, x_room=0.15))
     return write(path, [panels[i:i + 2] for i in range(0, len(panels), 2)], [380] * -(-len(panels) // 2))
 
@@ -64,8 +65,8 @@ def beside_the_paper(rows, path):
                        x_error=tuple(None if below(row, floor) else number(row, "accuracy_spread") for row in group),
                        labels=tuple(f"↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "" for row in group)),
                 Series("the paper's", numbers(group, "paper_accuracy"), heights, "points", Look("D", hollow=True)))
-        places = tuple((i, name_of(row), False) for i, row in enumerate(group))
-        panels.append([Panel(tuple(bars), str(dataset), "time of one image, LeNet's = 1", places=places, x_zero=True,
+        places = tuple((i, short(name_of(row)), False) for i, row in enumerate(group))
+        panels.append([Panel(tuple(bars), short(dataset), "time of one image, LeNet's = 1", places=places, x_zero=True,
                              x_room=0.3),
                        Panel(dots, "", "accuracy", x_percent=True, places=tuple((i, "", False) for i in heights))])
     return write(path, panels, [110 + 36 * len(row[0].places) for row in panels])
@@ -80,8 +81,8 @@ def scalability(rows, path):
         totals = tuple(over_ratio(model, look, "total_s") for model, look in zip(models, looks(models)))
         accuracies = tuple(over_ratio(model, look, "accuracy") for model, look in zip(models, looks(models))
                            if model in shown)
-        note = f"; far below: {', '.join(hidden)}" if hidden else ""
-        panels += [[Panel(totals, f"{dataset}: total time", "", "seconds", y_log=True, x_percent=True,
+        note = f"; far below: {', '.join(hidden[:3])}{', …' if len(hidden) > 3 else ''}" if hidden else ""
+        panels += [[Panel(totals, f"{short(dataset)}: total time", "", "seconds", y_log=True, x_percent=True,
                           end_labels=True)],
                    [Panel(accuracies, "accuracy", f"share of the test set{note}", "", x_percent=True, y_percent=True,
                           end_labels=True)]]
@@ -94,11 +95,11 @@ def converter_share(rows, path):
     rows = [row for row in rows if None not in (number(row, "converter_ms"), number(row, "total_ms"))]
     places, heights, y = [], [], 0
     for dataset, group in grouped(rows, "dataset").items():
-        places.append((y, str(dataset), True))
+        places.append((y, short(dataset), True))
         for row in group:
             y += 1
             heights.append(y)
-            places.append((y, name_of(row), False))
+            places.append((y, short(name_of(row)), False))
         y += 1
     rows = [row for group in grouped(rows, "dataset").values() for row in group]
     converter, total = times(rows, "converter_ms", share), times(rows, "total_ms", share)
@@ -133,9 +134,9 @@ def frontier(rows, path):
                          labels=tuple(threshold(row) if row in labelled else "" for row in branchy))]
         for row, look in zip(others, looks(others)):
             look = Look(look.marker, look.dash, look.colour, hollow=not row.get("on_frontier"))
-            series.append(Series(name_of(row), times([row], "latency_ms", share), raised([row], floor), "points", look,
+            series.append(Series(short(name_of(row)), times([row], "latency_ms", share), raised([row], floor), "points", look,
                                  labels=(label(row, floor),), legend=False))
-        panels.append([Panel(tuple(series), str(dataset), f"time of one image, {name}", "accuracy", x_log=True,
+        panels.append([Panel(tuple(series), short(dataset), f"time of one image, {name}", "accuracy", x_log=True,
                              y_percent=True, x_room=0.1)])
     return write(path, panels, [440] * len(panels))
 
@@ -146,9 +147,9 @@ def ablations(rows, path):
     for dataset, of_dataset in grouped(rows, "dataset").items():
         bare = next((row for row in of_dataset if row.get("variant") in (_CONTROL, "lightweight")), None)
         for study, group in grouped(of_dataset, "study").items():
-            places = tuple((i, str(row.get("variant")), False) for i, row in enumerate(group))
+            places = tuple((i, short(row.get("variant")), False) for i, row in enumerate(group))
             unnamed = tuple((i, "", False) for i, *_ in places)
-            panels.append([_ablation(group, bare, places, "accuracy", f"{dataset}: {study}"),
+            panels.append([_ablation(group, bare, places, "accuracy", f"{short(dataset)}: {short(study)}"),
                            _ablation(group, bare, unnamed, "accuracy_hard", "hard images")])
     panels[-1:] = [[replace(panel, legend=True, x_label=text) for panel, text in zip(row, (
         "accuracy, all images", "accuracy, hard images"))] for row in panels[-1:]]

@@ -8,7 +8,7 @@ import numpy as np
 from npcbnet import drawing, pictures
 from npcbnet.errors import ShapeError
 from npcbnet.evaluate import plain
-from npcbnet.evaluate.marks import grouped, number
+from npcbnet.evaluate.marks import grouped, number, short
 
 _MOST = 10  # blocks beside each other
 _PITCH, _BLOCK, _TALLEST, _BAND = 84, 62, 90, 170  # px: of a block and its arrow, a block, its height, a row of blocks
@@ -50,11 +50,11 @@ def cbnet_blocks(rows, path):
         parts = grouped(group, "part")
         chain = [("image", None)]
         for i, (part, layers) in enumerate(parts.items()):
-            chain += [(str(part), layer) for layer in layers]
+            chain += [(short(part), layer) for layer in layers]
             chain.append(("converted image" if i + 1 < len(parts) else "label", None))
         largest = max([_size(row) for row in group], default=1)
         lines = [chain[start:start + _MOST + 1] for start in range(0, len(chain), _MOST + 1)]
-        sheets += [_blocks(line, largest, str(dataset) if i == 0 else "", i + 1 < len(lines))
+        sheets += [_blocks(line, largest, short(dataset) if i == 0 else "", i + 1 < len(lines))
                    for i, line in enumerate(lines)]
     return pictures.save(path, _stacked(sheets) if sheets else pictures.nothing("no layers to show"))
 

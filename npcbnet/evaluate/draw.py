@@ -8,7 +8,7 @@ CAPTIONS = {
     "fig1": "Easy images over hard ones; above each its class and its entropy at the early exit, in nats.",
     "fig2": "CBNet layer by layer: in each block its multiply-adds, below it its output. Height: size (log scale).",
     "fig3": "BranchyNet's speed-up over LeNet against the share of hard images. Stars: the paper's Fig. 3, on a Pi 4.",
-    "fig5": "Time (log axis) and accuracy of our models; bars: one standard deviation. ↓: far below, with its accuracy.",
+    "fig5": "Time (log axis) and accuracy of our models; bars: one standard deviation. ↓: far below, at this accuracy.",
     "fig5-bars": "Time with LeNet's as 1, each with its own LeNet, and accuracy: ours and the paper's.",
     "scalability": "Total time (log axis) and accuracy over the share of the test set; bars: one standard deviation.",
     "converter_share": "Time of the converter (hatched) and of the lightweight DNN (grey).",

@@ -25,7 +25,7 @@ def beside(points, sizes, bounds, obstacles=()):
 
 def along(start, end, every=6):
     """Small boxes along the line between two points, in px."""
-    count = int(np.hypot(*(np.asarray(end) - start)) / every) + 2
+    count = min(int(np.hypot(*(np.asarray(end) - start)) / every) + 2, 500)
     places = np.linspace(start, end, count)
     return [(x - 2, y - 2, x + 2, y + 2) for x, y in places]
 

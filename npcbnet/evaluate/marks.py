@@ -1,4 +1,4 @@
-"""What charts and tables of the evaluation share: a model's name and mark, numbers of rows, units, what is far below."""
+"""What charts and tables of the evaluation share: a model's name and mark, numbers of rows, units, what is too low."""
 import math
 from itertools import cycle
 
@@ -26,6 +26,12 @@ def name_of(row):
     if row.get("model") == "branchynet" and row.get("threshold") is None:
         return "BranchyNet"
     return model_name(row)
+
+
+def short(text):
+    """A text for a chart: one line of at most 36 letters."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= 36 else text[:35] + "…"
 
 
 def number(row, key):
@@ -101,7 +107,7 @@ def raised(rows, floor):
 
 def label(row, floor):
     """The model's name, with its accuracy where its mark had to be raised."""
-    return name_of(row) + (f" ↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "")
+    return short(name_of(row)) + (f" ↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "")
 
 
 def threshold(row):
@@ -113,7 +119,7 @@ def threshold(row):
 def over_ratio(rows, look, key):
     """The line of one model over the share of the test set, with its spread."""
     rows = sorted((row for row in rows if number(row, "ratio") is not None), key=lambda row: row["ratio"])
-    return Series(name_of(rows[0]) if rows else "", numbers(rows, "ratio"), numbers(rows, key), "line", look,
+    return Series(short(name_of(rows[0])) if rows else "", numbers(rows, "ratio"), numbers(rows, key), "line", look,
                   y_error=numbers(rows, f"{key}_spread"))
 
 
@@ -122,4 +128,4 @@ def without_far_below(models):
     lasts = [model[-1] for model in models]
     floor = floor_of(lasts)
     return ([model for model, last in zip(models, lasts) if not below(last, floor)],
-            [f"{name_of(last)} {100 * last['accuracy']:.1f} %" for last in lasts if below(last, floor)])
+            [f"{short(name_of(last))} {100 * last['accuracy']:.1f} %" for last in lasts if below(last, floor)])

@@ -59,7 +59,7 @@ def head(report):
     blocks.append(Text("Every table and figure of the CBNet paper (Mahmud et al., 2024) beside what npcbnet measures, "
                        "with the paper's figures in columns of their own."))
     if facts.get("quick"):
-        blocks.append(Caution("this was a quick run on small samples: its figures show that everything works, no more."))
+        blocks.append(Caution("this was a quick run on small samples: its figures show that all of it works, no more."))
     blocks += [Caution(text) for text in invalid(report)]
     if facts.get("command"):
         blocks.append(Code(str(facts["command"])))

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npcbnet import pictures
-
 LINE_PX = 20  # of height for a row of bars or dots
 
 
@@ -121,6 +119,9 @@ def _log_axis(known, room):
         ticks = [tick for tick in np.outer(decades, steps).ravel() if low <= tick <= high]
         if len(ticks) >= 3:
             break
+    if len(ticks) < 2:
+        step = _step((high - low) / 5)
+        ticks = step * np.arange(np.ceil(low / step), np.floor(high / step) + 1)
     return Axis(float(low), float(high), tuple(map(float, ticks)), tuple(f"{tick:,.4g}" for tick in ticks), True)
 
 
@@ -142,25 +143,3 @@ def axes_of(panel):
         return across, Axis(count, -0.6, tuple(place[0] for place in panel.places),
                             tuple(place[1] for place in panel.places))
     return across, axis(ys, panel.y_log, panel.y_percent, panel.y_zero, 0.09)
-
-
-def write(path, rows, heights=None):
-    """Draw rows of panels into one PNG file; heights: px of each row. Returns the path.
-
-    A panel without a finite value is left out; a chart without any says so.
-    """
-    heights = heights or [300] * len(rows)
-    kept = [(tuple(filter(_shows, row)), height) for row, height in zip(rows, heights)]
-    kept = [(row, height) for row, height in kept if row]
-    if not kept:
-        return pictures.save(path, pictures.nothing("no figures to show"))
-    if pictures.has_matplotlib():
-        from npcbnet.evaluate import plotted as drawn
-    else:
-        from npcbnet.evaluate import plain as drawn
-    return pictures.save(path, drawn.chart([row for row, _ in kept], [height for _, height in kept]))
-
-
-def _shows(panel):
-    """Does a panel have a point to show?"""
-    return panel is not None and any(np.isfinite(floats(series.x) + floats(series.y)).any() for series in panel.series)

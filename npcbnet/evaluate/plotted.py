@@ -28,8 +28,8 @@ def chart(rows, heights):
                     _end_labels(panel, axes, spans)
             figure.canvas.draw()
             figure.set_layout_engine("none")  # labels inside move nothing
-            for panel, axes, _ in drawn:
-                _labels(panel, axes)
+            for panel, axes, spans in drawn:
+                _labels(panel, axes, spans)
         return pictures.pixels_of(figure)
 
 
@@ -98,29 +98,34 @@ def _series(axes, series):
         axes.errorbar(x, y, xerr=errors[0], yerr=errors[1], fmt="none", ecolor=look.colour, elinewidth=0.9, capsize=2.5)
 
 
-def _labels(panel, axes):
+def _labels(panel, axes, spans):
     """Texts beside points, none on another; in rows, behind the ends of bars, dots and their error bars."""
     points, texts = [], []
+    corner, size = axes.bbox.p0, axes.bbox.size
+
+    def places(xs, ys):
+        return corner + size * np.stack([spans[0].share(xs), spans[1].share(ys)], axis=1)
+
     for series in panel.series:
         errors = np.nan_to_num(floats(series.x_error or [0] * len(series.x)))
-        for x, y, error, text in zip(floats(series.x), floats(series.y), errors, series.labels):
-            if text and np.isfinite([x, y]).all():
+        for x, y, error, text, place in zip(floats(series.x), floats(series.y), errors, series.labels,
+                                            places(series.x, series.y)):
+            if text and np.isfinite(place).all():
                 if panel.places:
                     axes.annotate(text, (x + error, y), (6, 0), textcoords="offset points", va="center",
                                   fontsize=_SMALL, parse_math=False)
                 else:
-                    points.append(axes.transData.transform((x, y)))
+                    points.append(place)
                     texts.append(axes.text(0, 0, text, transform=None, ha="center", va="center", fontsize=_SMALL,
                                            parse_math=False, zorder=5))
     if not points:
         return
     sizes = [(box.width + 4, box.height + 2) for box in (text.get_window_extent() for text in texts)]
-    obstacles = [box for series in panel.series for box in labels.obstacles(
-        series, lambda x, y: axes.transData.transform(np.stack([floats(x), floats(y)], axis=1)))]
+    obstacles = [box for series in panel.series for box in labels.obstacles(series, places)]
     for side, value, _ in panel.references:
-        ends = [(value, end) if side == "x" else (end, value) for end in (axes.get_ylim() if side == "x" else
-                                                                           axes.get_xlim())]
-        obstacles += labels.along(*axes.transData.transform(ends))
+        ends = [[span.low, span.high] for span in spans]
+        ends["xy".index(side)] = [value, value]
+        obstacles += labels.along(*places(*ends))
     for point, text, size, centre in zip(points, texts, sizes,
                                          labels.beside(points, sizes, np.array(axes.bbox.extents), obstacles)):
         text.set_position(centre)

@@ -57,7 +57,7 @@ TABLE2 = Section("table2", "Table II: latency, energy, accuracy", (
     Column("paper_saving", "paper: saved, %", "percent"), _ACCURACY, _PAPER_ACCURACY, _EXITS, _MACS,
     Column("utilisation", "CPU use, %", "percent", "share of the processor that the run used"),
     Column("energy_kind", "energy is", "text",
-           "measured by a meter, modelled from the use of the processor, or an estimate for a device that was not there"),
+           "measured by a meter, modelled from the use of the processor, or an estimate for a device that is not here"),
     Column("meter", "meter"), Column("resolution", "resolution"), Column("invalid", "invalid")))
 
 FIG1 = Section("fig1", "Fig. 1: easy and hard images", (

@@ -1,0 +1,209 @@
+"""The evaluation's page: strict JSON, whole Markdown tables, HTML that needs nothing else, and hostile texts."""
+import base64
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from npcbnet import drawing
+from npcbnet.errors import UsageError
+from npcbnet.evaluate import page, sections
+from npcbnet.evaluate.markup import Caution, Heading, Table
+from tests import made_up_report
+
+REPORT = made_up_report.report()
+EVIL = ["<script>alert(1)</script>", "a|b\\|c", "one\ntwo\r\n| x |", "] (x) [y](http://z)", '"><img src=x onerror=a>',
+        "`` ` ``", "&lt;b&gt;", "\u202egnp.exe\x00\x1b[31m", "# heading", "- item", "1. one", "--- | ---", "-->", "*a*_b_"]
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Parsed(HTMLParser):
+    """Elements of a page; every tag must be closed in order, and nothing may be fetched from elsewhere."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.seen, self.words, self.ids, self.links, self.images = [], [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.seen.append(tag)
+        assert not [name for name in attrs if name.startswith("on") or name in ("style", "srcset", "background")]
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
+        if "href" in attrs:
+            self.links.append(attrs["href"])
+        if "src" in attrs:
+            self.images.append(attrs)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self):
+        """All that a reader sees, in one line."""
+        return " ".join(" ".join(self.words).split())
+
+
+def written(tmp_path, report, pictures=None):
+    """Write the page -> strict JSON, Markdown, parsed HTML."""
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+    files = page.write(tmp_path / "out", report, pictures)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["report.html", "report.json", "report.md"]
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    parsed = Parsed(texts[2])
+    assert "script" not in parsed.seen and "link" not in parsed.seen and "iframe" not in parsed.seen
+    assert all(link.startswith("#") and link[1:] in parsed.ids for link in parsed.links)
+    assert all(image["src"].startswith("data:image/png;base64,") and image["alt"] for image in parsed.images)
+    assert len(set(parsed.ids)) == len(parsed.ids) and "url(" not in texts[2] and "@import" not in texts[2]
+    check_tables(texts[1])
+    return json.loads(texts[0], parse_constant=refuse), texts[1], parsed
+
+
+def check_tables(markdown):
+    """Every line of a table has as many cells as the line above it."""
+    before = None
+    for line in markdown.splitlines():
+        count = line.replace("\\\\", "").replace("\\|", "").count("|") if line.startswith("|") else None
+        assert before is None or count is None or count == before, line
+        before = count
+
+
+def picture(path):
+    """A small PNG file."""
+    path.write_bytes(drawing.png(np.arange(7 * 13 * 3, dtype=np.uint8).reshape(7, 13, 3)))
+    return path
+
+
+def table_of(report, key, dataset=None):
+    """The first table of a section as dicts by heading."""
+    blocks = page.document(page.clean(report), {})
+    start = next(i for i, block in enumerate(blocks) if isinstance(block, Heading) and block.anchor == key)
+    table = next(block for block in blocks[start:] if isinstance(block, Table))
+    return [dict(zip(table.heads, row)) for row in table.rows]
+
+
+def test_every_section_is_on_the_page(tmp_path):
+    found, markdown, html = written(tmp_path, REPORT)
+    assert found["table2"][0]["latency_ms"] == 0.0183 and found["energy_windows"] and found["facts"]["seeds"] == [0, 1, 2]
+    keys = [key for key in REPORT if key not in ("facts", "energy_windows")]
+    assert set(html.ids) == set(keys) and len(html.links) == len(keys)
+    for section in sections.sections(REPORT):
+        assert section.text in html.text and section.title in html.text and section.title in markdown
+    for text in ("python -m npcbnet.evaluate cbnet --quick", "AMD EPYC, 2 cores", "npcbnet 1.0", "2026-11-21", "0, 1, 2",
+                 "55,000", "lightweight DNN, no converter", "SubFlow at 10 %", "AdaDeep", "CBNet (paper)"):
+        assert text in html.text, text
+        assert text in markdown.replace("\\", ""), text
+
+
+def test_cells_have_units_spreads_and_dashes():
+    rows = {(row["model"], row["device"]): row for row in table_of(REPORT, "table2")}
+    lenet = rows["LeNet", "this machine"]
+    assert lenet["time, µs"] == "18.3 ± 0.5" and lenet["paper: time, µs"] == "12,735"
+    assert lenet["accuracy, %"] == "99.36 ± 0.20" and lenet["paper: accuracy, %"] == "99.11"
+    assert lenet["early exits, %"] == "–" and lenet["times as fast as LeNet"] == "1.00×"
+    assert lenet["energy, mJ"] == "0.188" and lenet["energy is"] == "modelled" and lenet["invalid"] == "–"
+    assert rows["BranchyNet", "this machine"]["early exits, %"] == "96.12 ± 3.00"
+    assert rows["CBNet (fast)", "Raspberry Pi 4, estimate"]["invalid"] == "the processor was throttled"
+    assert rows["lightweight DNN, no converter", "this machine"]["paper: time, µs"] == "–"
+    assert "resolution" not in lenet  # no row has one
+
+
+def test_slow_machines_speak_of_milliseconds():
+    rows = [{**row, "latency_ms": 1000 * row["latency_ms"]} for row in REPORT["fig5"]]
+    assert table_of({"fig5": rows}, "fig5")[0]["time, ms"] == "18.3 ± 0.0"
+
+
+def test_every_invalid_row_has_its_own_warning(tmp_path):
+    blocks = [block.text for block in page.head(REPORT) if isinstance(block, Caution)]
+    assert len(blocks) == 1 + sum(bool(row["invalid"]) for row in REPORT["table2"]) and "quick" in blocks[0]
+    assert any("Fashion-MNIST, CBNet (fast), this machine" in text and "throttled" in text for text in blocks)
+    _, markdown, html = written(tmp_path, REPORT)
+    assert html.text.count("Warning") == len(blocks) == markdown.count("> **Warning**")
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_hostile_texts_stay_texts(tmp_path, evil):
+    report = made_up_report.report(("MNIST",), (0,), ("lenet", "cbnet-fast"))
+    for rows in report.values():
+        for row in rows if isinstance(rows, list) else ():
+            row.update({key: evil for key, value in row.items() if isinstance(value, str)})
+    report["facts"].update(command=f"run '{evil}'", notes=[evil], versions={evil: evil}, date=evil,
+                           machine={"cpu": evil}, datasets=[{"name": evil, "train": evil}])
+    path = picture(tmp_path / "a b].png")
+    _, markdown, html = written(tmp_path, report, {"fig5": [(path, evil)]})
+    visible = " ".join("".join(letter if letter.isprintable() else " " for letter in evil).split())
+    assert html.text.count(visible) > 20 and html.images[0]["alt"] == visible
+    outside = markdown.split("```")[-1]
+    assert "<script" not in outside and "<img" not in outside and "a%20b%5D.png)" in markdown
+    assert len([line for line in markdown.splitlines() if line.startswith("# ")]) == 1
+
+
+@pytest.mark.parametrize("hole", [None, float("nan"), float("inf"), np.float32("nan")])
+def test_missing_numbers_are_dashes(tmp_path, hole):
+    report = made_up_report.report(("MNIST",), (0,))
+    for key, rows in report.items():
+        if key not in ("facts", "claims"):
+            rows[0].update({name: hole for name, value in rows[0].items() if isinstance(value, float | int)})
+    found, _, html = written(tmp_path, report)
+    assert found["table2"][0]["latency_ms"] is None and "nan" not in html.text.lower().split()
+    assert table_of(report, "table2")[0]["time, µs"] == "–"
+    assert table_of(report, "fig5")[1]["time, µs"] == "6.60"  # one seed: no spread
+
+
+@pytest.mark.parametrize("report", [{}, {"facts": {}}, {"facts": None, "table2": []}, {"facts": {"notes": "one"}, "fig6": None},
+                                    {"table2": [{}]}, {"table2": [{"model": "lenet"}, {"dataset": None}]},
+                                    {"table1": [{"layer": None, "macs": 5}], "figure": [1], "fig": [1], "fig٣": [1]}])
+def test_a_nearly_empty_report_is_a_short_page(tmp_path, report):
+    _, markdown, html = written(tmp_path, report)
+    assert markdown.startswith("# CBNet") and len(html.ids) <= 1
+
+
+def test_more_or_fewer_data_sets_than_the_papers():
+    for count in (1, 5):
+        report = made_up_report.report([f"set {i}" for i in range(count)], models=("lenet", "cbnet-fast"))
+        figures = [section.key for section in sections.sections(report) if section.title.endswith("more images")]
+        assert figures == [f"fig{6 + i}" for i in range(count)]
+
+
+def test_pictures_are_inside_and_a_missing_one_is_named(tmp_path):
+    path = picture(tmp_path / "a.png")
+    _, markdown, html = written(tmp_path, REPORT, {"fig5": [(path, "One"), (str(path), "Two")], "unknown": [(path, "No")]})
+    assert [image["alt"] for image in html.images] == ["One", "Two"]
+    assert base64.b64decode(html.images[0]["src"].partition(",")[2]) == path.read_bytes()
+    assert (html.images[0]["width"], html.images[0]["height"]) == ("13", "7")
+    assert "![One](../a.png)" in markdown
+    with pytest.raises(UsageError, match="gone.png"):
+        page.write(tmp_path / "out", REPORT, {"fig5": [(tmp_path / "gone.png", "x")]})
+    path.write_text("no picture")
+    with pytest.raises(UsageError, match="no PNG"):
+        page.write(tmp_path / "out", REPORT, {"fig5": [(path, "x")]})
+
+
+def test_the_same_report_makes_the_same_files(tmp_path):
+    first = [path.read_bytes() for path in page.write(tmp_path / "a", REPORT)]
+    assert first == [path.read_bytes() for path in page.write(tmp_path / "b", REPORT)]
+
+
+def test_an_unwritable_folder_is_a_usage_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match="report.json"):
+        page.write(tmp_path / "file", REPORT)
+
+
+def test_columns_of_one_section_are_told_apart():
+    for section in sections.sections(REPORT):
+        heads = [column.heading for column in section.columns]
+        assert len(set(heads)) == len(heads), section.key
+        shown = {key for row in REPORT[section.key] for key in row}
+        assert {column.key for column in section.columns} <= shown | {"model", "activation", "utilisation"}, section.key
