@@ -14,7 +14,8 @@ from tests import made_up_report
 
 REPORT = made_up_report.report()
 EVIL = ["<script>alert(1)</script>", "a|b\\|c", "one\ntwo\r\n| x |", "] (x) [y](http://z)", '"><img src=x onerror=a>',
-        "`` ` ``", "&lt;b&gt;", "\u202egnp.exe\x00\x1b[31m", "# heading", "- item", "1. one", "--- | ---", "-->", "*a*_b_"]
+        "`` ` ``", "&lt;b&gt;", "\u202egnp.exe\x00\x1b[31m", "# heading", "- item", "1. one", "--- | ---", "-->",
+        "*a*_b_"]
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
@@ -95,13 +96,14 @@ def table_of(report, key, dataset=None):
 
 def test_every_section_is_on_the_page(tmp_path):
     found, markdown, html = written(tmp_path, REPORT)
-    assert found["table2"][0]["latency_ms"] == 0.0183 and found["energy_windows"] and found["facts"]["seeds"] == [0, 1, 2]
+    assert found["table2"][0]["latency_ms"] == 0.0183 and found["energy_windows"]
+    assert found["facts"]["seeds"] == [0, 1, 2]
     keys = [key for key in REPORT if key not in ("facts", "energy_windows")]
     assert set(html.ids) == set(keys) and len(html.links) == len(keys)
     for section in sections.sections(REPORT):
         assert section.text in html.text and section.title in html.text and section.title in markdown
-    for text in ("python -m npcbnet.evaluate cbnet --quick", "AMD EPYC, 2 cores", "npcbnet 1.0", "2026-11-21", "0, 1, 2",
-                 "55,000", "lightweight DNN, no converter", "SubFlow at 10 %", "AdaDeep", "CBNet (paper)"):
+    for text in ("python -m npcbnet.evaluate cbnet --quick", "AMD EPYC, 2 cores", "npcbnet 1.0", "2026-11-21",
+                 "0, 1, 2", "55,000", "lightweight DNN, no converter", "SubFlow at 10 %", "AdaDeep", "CBNet (paper)"):
         assert text in html.text, text
         assert text in markdown.replace("\\", ""), text
 
@@ -113,6 +115,7 @@ def test_cells_have_units_spreads_and_dashes():
     assert lenet["accuracy, %"] == "99.36 ± 0.20" and lenet["paper: accuracy, %"] == "99.11"
     assert lenet["early exits, %"] == "–" and lenet["times as fast as LeNet"] == "1.00×"
     assert lenet["energy, mJ"] == "0.188" and lenet["energy is"] == "modelled" and lenet["invalid"] == "–"
+    assert rows["LeNet", "Raspberry Pi 4, estimate"]["time, µs"] == "219.6 ± 0.5"
     assert rows["BranchyNet", "this machine"]["early exits, %"] == "96.12 ± 3.00"
     assert rows["CBNet (fast)", "Raspberry Pi 4, estimate"]["invalid"] == "the processor was throttled"
     assert rows["lightweight DNN, no converter", "this machine"]["paper: time, µs"] == "–"
@@ -121,7 +124,7 @@ def test_cells_have_units_spreads_and_dashes():
 
 def test_slow_machines_speak_of_milliseconds():
     rows = [{**row, "latency_ms": 1000 * row["latency_ms"]} for row in REPORT["fig5"]]
-    assert table_of({"fig5": rows}, "fig5")[0]["time, ms"] == "18.3 ± 0.0"
+    assert table_of({"fig5": rows}, "fig5")[0]["time, ms"] == "18.300 ± 0.001"
 
 
 def test_every_invalid_row_has_its_own_warning(tmp_path):
@@ -161,7 +164,8 @@ def test_missing_numbers_are_dashes(tmp_path, hole):
     assert table_of(report, "fig5")[1]["time, µs"] == "6.60"  # one seed: no spread
 
 
-@pytest.mark.parametrize("report", [{}, {"facts": {}}, {"facts": None, "table2": []}, {"facts": {"notes": "one"}, "fig6": None},
+@pytest.mark.parametrize("report", [{}, {"facts": {}}, {"facts": None, "table2": []},
+                                    {"facts": {"notes": "one"}, "fig6": None},
                                     {"table2": [{}]}, {"table2": [{"model": "lenet"}, {"dataset": None}]},
                                     {"table1": [{"layer": None, "macs": 5}], "figure": [1], "fig": [1], "fig٣": [1]}])
 def test_a_nearly_empty_report_is_a_short_page(tmp_path, report):
@@ -178,7 +182,8 @@ def test_more_or_fewer_data_sets_than_the_papers():
 
 def test_pictures_are_inside_and_a_missing_one_is_named(tmp_path):
     path = picture(tmp_path / "a.png")
-    _, markdown, html = written(tmp_path, REPORT, {"fig5": [(path, "One"), (str(path), "Two")], "unknown": [(path, "No")]})
+    pictures = {"fig5": [(path, "One"), (str(path), "Two")], "unknown": [(path, "No")]}
+    _, markdown, html = written(tmp_path, REPORT, pictures)
     assert [image["alt"] for image in html.images] == ["One", "Two"]
     assert base64.b64decode(html.images[0]["src"].partition(",")[2]) == path.read_bytes()
     assert (html.images[0]["width"], html.images[0]["height"]) == ("13", "7")

@@ -82,7 +82,9 @@ def test_markdown_table_has_every_row_and_number():
     ({"model": "cbnet", "recipe": "paper"}, "CBNet (paper)"),
     ({"model": "cbnet-table1"}, "CBNet (table1)"),
     ({"model": "cbnet-residual"}, "CBNet (residual, not the paper's)"),
-    ({"model": "student"}, "student"),
+    ({"model": "student"}, "student"), ({"model": "adadeep"}, "AdaDeep"), ({"model": "subflow"}, "SubFlow"),
+    ({"model": "subflow-0.1"}, "SubFlow at 10 %"), ({"model": "subflow-x"}, "SubFlow (x)"),
+    ({"model": "subflow-.5.1"}, "SubFlow (.5.1)"), ({"model": "subflow-²"}, "SubFlow (²)"),
 ])
 def test_model_names(row, name):
     assert report.model_name(row) == name

@@ -21,7 +21,7 @@ def speedup_over_hard_share(rows, path):
         measured.sort(key=lambda row: row["hard_share"])
         papers = [row for row in group if row.get("source") == "paper"]
         series += [Series(short(dataset), numbers(measured, "hard_share"), numbers(measured, "speedup"), "line", look),
-                   Series(f"{short(dataset)}, paper", numbers(papers, "hard_share"), numbers(papers, "speedup"), "points",
+                   Series("the paper's", numbers(papers, "hard_share"), numbers(papers, "speedup"), "points",
                           Look("*", colour=look.colour, hollow=True),
                           labels=tuple(f"paper: {short(dataset)}" for _ in papers), legend=False)]
     panel = Panel(tuple(series), x_label="share of hard images in the mix", y_label="times as fast as LeNet",
@@ -35,13 +35,13 @@ def latency_and_accuracy(rows, path):
     for dataset, group in grouped(rows, "dataset").items():
         name, share = unit(group)
         floor = floor_of(group)
-        series = tuple(Series(short(name_of(row)), times([row], "latency_ms", share), raised([row], floor), "points", look,
-                              x_error=times([row], "latency_ms_spread", share),
+        series = tuple(Series(short(name_of(row)), times([row], "latency_ms", share), raised([row], floor), "points",
+                              look, x_error=times([row], "latency_ms_spread", share),
                               y_error=numbers([row], "accuracy_spread") if not below(row, floor) else None,
                               labels=(label(row, floor),))
                        for row, look in zip(group, looks(group)))
-        panels.append(Panel(series, short(dataset), f"time of one image, {name}", "accuracy", x_log=True, y_percent=True,
-                            legend=False, x_room=0.15))
+        panels.append(Panel(series, short(dataset), f"time of one image, {name}", "accuracy", x_log=True,
+                            y_percent=True, legend=False, x_room=0.15))
     return write(path, [panels[i:i + 2] for i in range(0, len(panels), 2)], [380] * -(-len(panels) // 2))
 
 
@@ -134,8 +134,8 @@ def frontier(rows, path):
                          labels=tuple(threshold(row) if row in labelled else "" for row in branchy))]
         for row, look in zip(others, looks(others)):
             look = Look(look.marker, look.dash, look.colour, hollow=not row.get("on_frontier"))
-            series.append(Series(short(name_of(row)), times([row], "latency_ms", share), raised([row], floor), "points", look,
-                                 labels=(label(row, floor),), legend=False))
+            series.append(Series(short(name_of(row)), times([row], "latency_ms", share), raised([row], floor), "points",
+                                 look, labels=(label(row, floor),), legend=False))
         panels.append([Panel(tuple(series), short(dataset), f"time of one image, {name}", "accuracy", x_log=True,
                              y_percent=True, x_room=0.1)])
     return write(path, panels, [440] * len(panels))

@@ -1,5 +1,6 @@
 """The evaluation's result as three files: report.json, report.md and a self-contained report.html."""
 import json
+import math
 from pathlib import Path
 
 from npcbnet import machine
@@ -106,14 +107,14 @@ def cell(column, row, unit):
     if column.form == "name":
         return name_of(row)
     value = row.get(column.key)
-    text, spread = _written(value, column.form, unit), number(row, f"{column.key}_spread")
+    spread = number(row, f"{column.key}_spread")
     if spread is None or number(row, column.key) is None or column.form in ("text", "truth"):
-        return text
-    return f"{text} ± {_written(spread, column.form, unit, beside=value)}"
+        return _written(value, column.form, unit)
+    return f"{_written(value, column.form, unit, spread)} ± {_written(spread, column.form, unit, value)}"
 
 
 def _written(value, form, unit, beside=None):
-    """One value; beside: the mean whose spread it is, which has as many digits after its point."""
+    """One value; beside: its spread, or the mean whose spread it is: both have as many digits after their points."""
     if value is None or value == "":
         return _DASH
     if form == "truth" or isinstance(value, bool):
@@ -129,7 +130,10 @@ def _written(value, form, unit, beside=None):
         return f"{value:,.0f}"
     if form == "times":
         return f"{value:.2f}×"
-    return f"{value:,.{_digits(value if beside is None else beside)}f}"
+    if beside is None:
+        return f"{value:,.{_digits(value)}f}"
+    mean, spread = max(abs(value), abs(beside)), min(abs(value), abs(beside))
+    return f"{value:,.{max(_digits(mean), min(_first(spread), _digits(mean) + 2))}f}"
 
 
 def _digits(value):
@@ -137,6 +141,11 @@ def _digits(value):
     size = abs(value)
     return next((digits for digits, least in enumerate((99.95, 9.995, 0.9995, 0.09995, 0.009995, 0.0009995))
                  if size >= least), 0 if size == 0 else 6)
+
+
+def _first(value):
+    """Digits after the point up to the first that is not 0."""
+    return max(0, math.ceil(-math.log10(value) - 1e-9)) if value > 0 else 0
 
 
 def _listed(value):
