@@ -413,13 +413,6 @@ def test_windows_go_through_a_file(tmp_path):
     assert json.loads(path.read_text())["results"]["b"]["kind"] == "estimate"
 
 
-def test_windows_of_an_evaluations_report(tmp_path):
-    path, window = tmp_path / "report.json", {"begin": 1.0, "end": 2.0, "images": 5}
-    path.write_text(json.dumps({"energy_windows": [{"dataset": "mnist", "model": "cbnet", "seed": seed, **window}
-                                                   for seed in (0, 1)]}))
-    assert [name for name, *_ in join.read_windows(path)] == ["mnist cbnet 0", "mnist cbnet 1"]
-
-
 @pytest.mark.parametrize("found", [
     "", "[]", "{}", '{"windows": []}', '{"windows": [1]}', '{"windows": [{"name": "a", "begin": 1}]}',
     '{"windows": [{"name": "a", "begin": 2, "end": 1, "images": 5}]}',

@@ -96,9 +96,9 @@ def table_of(report, key, dataset=None):
 
 def test_every_section_is_on_the_page(tmp_path):
     found, markdown, html = written(tmp_path, REPORT)
-    assert found["table2"][0]["latency_ms"] == 0.0183 and found["energy_windows"]
+    assert found["table2"][0]["latency_ms"] == 0.0183 and found["windows"]
     assert found["facts"]["seeds"] == [0, 1, 2]
-    keys = [key for key in REPORT if key not in ("facts", "energy_windows")]
+    keys = [key for key in REPORT if key not in ("facts", "windows")]
     assert set(html.ids) == set(keys) and len(html.links) == len(keys)
     for section in sections.sections(REPORT):
         assert section.text in html.text and section.title in html.text and section.title in markdown

@@ -83,24 +83,16 @@ def windows_of(results):
 def read_windows(path):
     """The windows of a file that windows_of() made, as from_log() takes them. Raises EnergyError.
 
-    An evaluation's report.json will do, too: its windows are a list "energy_windows", named by data set, model, seed.
+    An evaluation's report.json will do, too.
     """
     found = read_json(path)
-    found = found if isinstance(found, dict) else {}
-    rows = found.get("windows", found.get("energy_windows"))
+    rows = found.get("windows") if isinstance(found, dict) else None
     if not isinstance(rows, list) or not rows:
         raise EnergyError(f'{path}: no list called "windows"; make the file with python -m npcbnet.energy MODEL --out')
     for row in rows:
-        if not isinstance(row, dict) or not {"begin", "end", "images"} <= set(row) or not _name(row):
+        if not isinstance(row, dict) or not {"name", "begin", "end", "images"} <= set(row):
             raise EnergyError(f"{path}: each of its windows needs name, begin, end and images")
     try:
-        return _checked([(_name(row), row["begin"], row["end"], row["images"], row.get("invalid")) for row in rows])
+        return _checked([(row["name"], row["begin"], row["end"], row["images"], row.get("invalid")) for row in rows])
     except UsageError as error:
         raise EnergyError(f"{path}: {error}") from error
-
-
-def _name(row):
-    """What a window is called."""
-    if "name" in row:
-        return str(row["name"])
-    return " ".join(str(row[key]) for key in ("dataset", "model", "seed") if row.get(key) is not None)

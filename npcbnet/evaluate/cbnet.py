@@ -187,8 +187,8 @@ def _pictures(report, firsts, out):
         rows, strips = gallery.fig4(measured, out)
         report["fig4"] += rows
         title = measured.trained.dataset.title
-        found["fig4"] += [(path, f"{title}, {model_name({'model': key})}: hard images (top), what the converter made of "
-                           "them (middle), and its targets (bottom).") for key, path in strips.items()]
+        found["fig4"] += [(path, f"{title}, {model_name({'model': key})}: hard images (top), what the converter made "
+                           "of them (middle), and its targets (bottom).") for key, path in strips.items()]
     return {**found, **draw(report, out, images)}
 
 

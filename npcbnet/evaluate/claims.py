@@ -166,8 +166,8 @@ def _no_converter(rows, names):
     best = [100 * (max(row["accuracy"] for row in _all(rows, [name], ours)) - light[name]) for name in names]
     holds = _verdict(best, 1, 0.5)
     why = {"no": "trained long enough, the branch alone reads these data sets as well",
-           "in part": "where the branch alone is weak, a converter that is trained through the classifier's loss helps; "
-                      "where it is not, there is little left to gain",
+           "in part": "where the branch alone is weak, a converter trained through the classifier's loss helps; where "
+                      "it is not, there is little left to gain",
            "yes": "the branch alone is weak here, and a converter makes its task easier"}[holds]
     return _claim("The converter is what makes the lightweight DNN good enough", "not shown: no row without converter",
                   f"without converter {_span(points, '{:+.2f}')} points against CBNet of Table I; the best converter "

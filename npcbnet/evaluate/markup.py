@@ -182,5 +182,5 @@ def _ht(text):
 def _md(text):
     """Text that Markdown shows as it is, in a paragraph, a list or a table's cell."""
     text = re.sub(r"([\\`*_\[\]#|~])", r"\\\1", _shown(text).replace("&", "&amp;").replace("<", "&lt;"))
-    text = re.sub(r"^([-+=>])", r"\\\1", text)  # the marks of a list, a heading, a quotation
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", text)
+    text = re.sub(r"^([-+](?!\d)|[=>])", r"\\\1", text)  # the marks of a list, a heading, a quotation
+    return re.sub(r"^(\d+)([.)])(?!\d)", r"\1\\\2", text)
