@@ -69,7 +69,15 @@ def realism(result, path):
             "MNIST test images.\n\n" + results.made_by(result))
 
 
-MAKERS = {"accuracy.json": accuracy, "latency.json": latency, "peers.json": peers,
+def evaluation(result, path):
+    """The claims of the paper, and whether they hold."""
+    lines = ["| claim | in the paper | here | holds |", "|---|---|---|---|"]
+    lines += [f"| {claim['claim']} | {claim['paper']} | {claim['ours']} | **{claim['holds']}** |"
+              for claim in result["claims"]]
+    return "\n".join([*lines, "", results.made_by(result["facts"])])
+
+
+MAKERS = {"report.json": evaluation, "accuracy.json": accuracy, "latency.json": latency, "peers.json": peers,
           "training_speed.json": training_speed, "realism.json": realism}
 
 

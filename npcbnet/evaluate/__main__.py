@@ -38,6 +38,7 @@ def parser():
                    help="latencies of a device that is not here")
     p.add_argument("--out", type=Path,
                    help="folder of runs and report (default: runs/evaluate-cbnet, with --quick -quick)")
+    p.add_argument("--report", type=Path, help="folder of the report and its pictures (default: that of the runs)")
     p.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
     return p
 
@@ -56,10 +57,11 @@ def main(arguments=None):
         threads = check_threads(options.threads if options.threads is not None else default_threads())
         report = cbnet.evaluate(cbnet.Options(
             tuple(options.datasets) if options.datasets else None, seeds, options.seed, options.quick, threads,
-            options.meter, tuple(options.latencies), shlex.join(["python", "-m", "npcbnet.evaluate", *words])), out)
+            options.meter, tuple(options.latencies), shlex.join(["python", "-m", "npcbnet.evaluate", *words])),
+            out, options.report)
         print(json.dumps(reports.clean(report), indent=2) if options.json else cbnet.summary(report))
         if not options.json:
-            print(f"report.md, report.html, report.json and pictures are in {out}")
+            print(f"report.md, report.html, report.json and pictures are in {options.report or out}")
 
     return run_command(go, lambda: "the same command goes on where it was stopped")
 

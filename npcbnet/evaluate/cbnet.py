@@ -43,8 +43,8 @@ class Options:
             raise UsageError(f"--seed must be at least 0 and below 2^63, not {self.seed}")
 
 
-def evaluate(options, out, quiet=False):
-    """The whole evaluation; writes report.json, .md, .html and the pictures into `out`, and returns the report.
+def evaluate(options, out, folder=None, quiet=False):
+    """The whole evaluation; writes report.json, .md, .html and pictures into `folder` (default: out), returns the report.
 
     What was trained stays in out/DATASET-SEED and is not trained again; measuring is done anew each time, all of it in
     one go. Raises UsageError, DataError and what training raises.
@@ -70,7 +70,8 @@ def evaluate(options, out, quiet=False):
             firsts.append(measured)
     report = _assembled(raw, studies + studied, firsts, given, options, notes)
     report["claims"] = claims.judged(report)
-    page.write(out, report, _pictures(report, firsts, out))
+    folder = Path(folder or out)
+    page.write(folder, report, _pictures(report, firsts, folder))
     return report
 
 
