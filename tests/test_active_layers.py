@@ -18,7 +18,7 @@ from npcbnet.nets import Classifier
 from tests.runtime_models import names
 from tests.test_modelfile_hostile import npy, pack, refused, unpack
 
-some = settings(max_examples=40 if COMPILED else 10, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=25 if COMPILED else 8, deadline=None, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 2 ** 32 - 1)
 
 
@@ -194,7 +194,7 @@ def small(seed=0):
     """A Classifier with levels in a residual, too."""
     rng = np.random.default_rng(seed)
     net = Sequential([filled(ActiveConv2d(1, 4, 3, 1, 1, 8, 8, 1), rng), ReLU(),
-                      Residual(filled(ActiveConv2d(4, 4, 3, 1, 1, 8, 8), rng)), Flatten(),
+                      Residual(Sequential([filled(ActiveConv2d(4, 4, 3, 1, 1, 8, 8), rng)])), Flatten(),
                       filled(ActiveDense(256, 3), rng)])
     return Classifier(net, (1, 8, 8), names(3))
 
@@ -205,7 +205,7 @@ def test_levels_are_stored_as_they_are(dtype, tmp_path):
     npcbnet.save(model, tmp_path / "m.npz", dtype=dtype)
     found = npcbnet.load(tmp_path / "m.npz")
     assert found.config() == model.config() and found.macs() == model.macs()
-    assert model.levels == ("net.0.level", "net.2.body.level", "net.4.level", "net.4.input_level")
+    assert model.levels == ("net.0.level", "net.2.body.0.level", "net.4.level", "net.4.input_level")
     assert all(np.array_equal(found.params[name], model.params[name]) for name in model.levels)
     images = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), np.uint8)
     if dtype == "float32":
