@@ -174,8 +174,10 @@ def _operations(layer, before, after, bounds):
     elif isinstance(layer, Dense):
         made = replace(made, weight=layer.params["weight"].astype(np.float32), bias=_bias(layer, after[0]))
     elif isinstance(layer, ActiveConv2d):
-        made = replace(made, weight=layer.params["weight"].astype(np.float32), bias=_bias(layer, after[0]),
-                       window=(layer.stride, layer.pad, 1), behind=after[1:], active=layer.active())
+        on = layer.active()
+        made = replace(made, kind="conv" if on.all() else made.kind, weight=layer.params["weight"].astype(np.float32),
+                       bias=_bias(layer, after[0]), window=(layer.stride, layer.pad, 1), behind=after[1:],
+                       active=None if on.all() else on)
     elif isinstance(layer, ActiveDense):
         weight, bias = layer.packed()
         made = replace(made, weight=weight.astype(np.float32), bias=bias.astype(np.float32))

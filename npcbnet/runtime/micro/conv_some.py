@@ -7,8 +7,8 @@
 sum of its own. At the end the lanes of all sums are added up, two sums at a time in one vector.
 
 row: x (corner of the frame), w, b, offsets (of each place's window, int64), filters (of each block's, int64), y (a float
-a place), blocks, C, x's row and channel stride. fixed: kernel, together (a power of 2). Weights are packed (F, C, K,
-row filled up), biases (F,).
+a place), blocks, rows (offsets of the C K rows of a window, int64), C K. fixed: kernel, together (a power of 2). Weights
+are packed (F, C, K, row filled up), biases (F,).
 """
 from npcbnet.runtime.assembler import FLOAT, NUMBER
 
@@ -22,22 +22,21 @@ def width(kernel):
 def write(f, kernel, together):
     """The function's text."""
     x, w, b, offsets, filters, y = f.pointers(0, 6)
-    blocks, C, x_row, x_channel = f.numbers(6, 4)
+    blocks, rows, count = f.number(6), f.pointer(7), f.number(8)
     lanes, vectors = width(kernel)
-    type, taps = f"<{lanes} x float>", kernel * lanes * vectors
+    type, wide = f"<{lanes} x float>", lanes * vectors
     with f.loop(0, blocks) as block:
         which = f.load(filters, block, NUMBER)
         windows = [f.at(x, f.load(offsets, block * together + j, NUMBER)) for j in range(together)]
-        wf = f.at(w, which * C * taps)
-        with f.loop(0, C, carried=[f.constant(0.0, type)] * together) as channel:
-            for k in range(kernel):
-                row = channel.number * x_channel + x_row * k
-                for v in range(vectors):
-                    weight = f.load(wf, channel.number * taps + (k * vectors + v) * lanes, type)
-                    for j in range(together):
-                        here = _known(f, f.load(f.at(windows[j], row), v * lanes, type), kernel - v * lanes)
-                        channel.sums[j] = f.fma(here, weight, channel.sums[j])
-        f.store(_sums(f, channel.results, lanes) + f.spread(f.load(b, which, FLOAT), together), y, block * together)
+        wf = f.at(w, which * count * wide)
+        with f.loop(0, count, carried=[f.constant(0.0, type)] * together) as row:
+            offset = f.load(rows, row.number, NUMBER)
+            for v in range(vectors):
+                weight = f.load(wf, row.number * wide + v * lanes, type)
+                for j in range(together):
+                    here = _known(f, f.load(f.at(windows[j], offset), v * lanes, type), kernel - v * lanes)
+                    row.sums[j] = f.fma(here, weight, row.sums[j])
+        f.store(_sums(f, row.results, lanes) + f.spread(f.load(b, which, FLOAT), together), y, block * together)
     return f.finish()
 
 

@@ -13,22 +13,17 @@ from npcbnet.runtime.assembler import NUMBER
 def write(f, kernel, together):
     """The function's text."""
     x, w, b, offsets, filters, y = f.pointers(0, 6)
-    blocks, C, x_row, x_channel = f.numbers(6, 4)
-    taps = kernel * kernel
+    blocks, rows, count = f.number(6), f.pointer(7), f.number(8)
     with f.loop(0, blocks) as block:
         which = f.load(filters, block, NUMBER)
         windows = [f.at(x, f.load(offsets, block * together + j, NUMBER)) for j in range(together)]
-        wf = f.at(w, which * C * taps)
-        with f.loop(0, C, carried=[f.broadcast(b, which)] * together) as channel:
-            wc = f.at(wf, channel.number * taps)
-            with f.loop(0, kernel, carried=channel.sums) as row:
-                offset, wk = channel.number * x_channel + row.number * x_row, f.at(wc, row.number * kernel)
-                rows = [f.at(window, offset) for window in windows]
-                for l in range(kernel):
-                    weight = f.broadcast(wk, l)
-                    for j in range(together):
-                        row.sums[j] = f.fma(f.load(rows[j], l * f.lanes), weight, row.sums[j])
-            channel.sums[:] = row.results
+        wf = f.at(w, which * count * kernel)
+        with f.loop(0, count, carried=[f.broadcast(b, which)] * together) as row:
+            offset, wk = f.load(rows, row.number, NUMBER), f.at(wf, row.number * kernel)
+            for l in range(kernel):
+                weight = f.broadcast(wk, l)
+                for j in range(together):
+                    row.sums[j] = f.fma(f.load(f.at(windows[j], offset), l * f.lanes), weight, row.sums[j])
         for j in range(together):
-            f.store(channel.results[j], y, (block * together + j) * f.lanes)
+            f.store(row.results[j], y, (block * together + j) * f.lanes)
     return f.finish()

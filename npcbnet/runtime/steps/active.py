@@ -23,12 +23,13 @@ def conv(program, operation, x, pad):
     values = program.map((count + 1,), lasting=True)  # one a place, then a zero
     weight, bias = program.weight(packed(operation.weight, program.group)), program.weight(operation.bias)
     kind, sure = ("conv_some", {"sure": operation.sure}) if program.group == 1 else ("conv_some_group", {})
+    rows = program.weight(np.add.outer(np.arange(C) * x.channel, np.arange(K) * x.row), np.int64)
     for together, each in places.items():
         if len(each):
             offsets = each[..., 1:] @ [stride * x.row, stride * program.group]
             program.step(kind, x.corner(own_pad), weight, bias, program.weight(offsets, np.int64),
-                         program.weight(each[:, 0, 0], np.int64), values.memory + start * program.group, len(each), C,
-                         x.row, x.channel, kernel=K, together=together, **sure)
+                         program.weight(each[:, 0, 0], np.int64), values.memory + start * program.group, len(each),
+                         rows, C * K, kernel=K, together=together, **sure)
         start += each[..., 0].size
     number = np.full(operation.active.shape, count)  # which value is whose; of the inactive, the zero
     number[tuple(np.concatenate([each.reshape(-1, 3) for each in places.values()]).T)] = np.arange(count)
