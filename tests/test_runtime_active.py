@@ -12,7 +12,7 @@ from npcbnet.nets import BranchyNet, Classifier
 from tests.runtime_models import TARGETS, assert_same_logits, kernels, names, needs_engine, some_images
 
 pytestmark = needs_engine
-some = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def filled(layer, rng, share):

@@ -29,7 +29,9 @@ def wanted_frame(program, operation):
     """The frame that an operation wants around its input: a depthwise convolution of one image makes its own."""
     if operation.kind == "residual":
         return max((wanted_frame(program, part[0]) for part in operation.parts if part), default=0)
-    if operation.kind not in ("conv", "activeconv2d") or (program.group == 1 and conv.is_depthwise(operation)):
+    if operation.kind == "activeconv2d":
+        return operation.window[1]
+    if operation.kind != "conv" or (program.group == 1 and conv.is_depthwise(operation)):
         return 0
     return operation.window[1]
 
