@@ -1,5 +1,6 @@
 # For editors only: in a checkout the modules lie in ../kernels, in an installed package in npcbnet/kernels.
 from kernels import _jit as _jit
+from kernels import active as active
 from kernels import adam as adam
 from kernels import conv as conv
 from kernels import dense as dense

@@ -243,6 +243,13 @@ def finite(name, array):
                              "with a smaller learning rate")
 
 
+def counted(name, levels):
+    """Raise ModelFileError, naming the array, unless these levels of neurons are 0 or more."""
+    if (levels < 0).any():
+        raise ModelFileError(f"array {name!r} holds levels below 0; make the subgraph anew with "
+                             "npcbnet.compress.subflow")
+
+
 def usable(name, scales):
     """Raise ModelFileError, naming the array, unless these scales of quantised numbers are positive and sensible."""
     if not ((scales >= SCALES[0]) & (scales <= SCALES[1])).all():

@@ -187,7 +187,9 @@ def _array(archive, info, name, shape, described):
 
 
 def _check_values(name, array, model):
-    """Raise ModelFileError where a parameter holds NaN or infinity, or is a scale that is none."""
+    """Raise ModelFileError where a parameter holds NaN or infinity, or is a scale or a level that is none."""
     manifests.finite(name, array)
     if name in model.scales:
         manifests.usable(name, array)
+    if name in model.levels:
+        manifests.counted(name, array)

@@ -66,6 +66,8 @@ def _multiply_adds(operation):
     """Of one image."""
     if operation.weight is None or operation.kind == "scale":
         return 0
+    if operation.active is not None:
+        return operation.weight[0].size * int(operation.active.sum())
     return operation.weight.size * math.prod(operation.behind)  # a dense layer's weight serves once: behind is ()
 
 

@@ -9,6 +9,7 @@ EXAMPLE = """examples:
   python -m npcbnet.compress digits-lenet --int8            weights and sums in 8-bit integers
   python -m npcbnet.compress mnist-cbnet-table1 --prune 0.8 --out pruned.npz    four in five weights left out
   python -m npcbnet.compress runs/mnist/cbnet.npz --float16 --data mnist --json
+  python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    the most important neurons alone, three subgraphs in one file
 
 Dense layers on one image wait for their weights, so fewer or shorter ones are faster. Convolutions hardly do: as
 integers they take a quarter of the file, but can be slower than floats; with --dense-only they stay as they are.
@@ -25,6 +26,8 @@ def parser():
     kinds.add_argument("--int8", action="store_true", help="8-bit integers in dense layers and convolutions")
     kinds.add_argument("--prune", type=float, metavar="SHARE",
                        help="leave out this share (0..1) of the weights of large dense layers")
+    kinds.add_argument("--subflow", type=float, nargs="+", metavar="UTILISATION",
+                       help="keep this share (0..1) of each layer's neurons and train them; several nest in one file")
     p.add_argument("--dense-only", action="store_true", help="with --int8: leave convolutions in floats")
     p.add_argument("--data", help="data set that calibrates and judges: a name or a path (default: the model's own)")
     p.add_argument("--out", metavar="FILE", help="file to write (default: MODEL-KIND.npz in this folder)")
@@ -40,8 +43,9 @@ def main(arguments=None):
 
     def go():
         from npcbnet.compress import variant
-        kind = "float16" if options.float16 else "int8" if options.int8 else "prune"
-        result = variant.compress(options.model, kind, options.prune, not options.dense_only, options.data,
+        kind = next(kind for kind in variant.KINDS if getattr(options, kind) not in (None, False))
+        share = options.subflow if kind == "subflow" else options.prune
+        result = variant.compress(options.model, kind, share, not options.dense_only, options.data,
                                   options.out, options.seed, options.threads)
         print(json.dumps(result, indent=2) if options.json else variant.text(result))
 

@@ -30,6 +30,8 @@ def quantise(model, images, percentile=100.0, convolutions=True):
     below zero gets unsigned inputs. A BatchNorm2d right behind a convolution goes into its weights first. Raises
     UsageError for no images or a model that has integers already, ShapeError for images that do not fit.
     """
+    if model.levels:
+        raise UsageError("this model is a subgraph of another; active layers do not compute with integers")
     if model.integers:
         raise UsageError("this model computes with integers already; quantise the float model it was made from")
     if not 50 <= percentile <= 100:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from npcbnet import data, judge, modelfile, runtime
+from npcbnet.compress import subflow
 from npcbnet.compress.prune import prune
 from npcbnet.compress.quantise import quantise
 from npcbnet.errors import UsageError
 
 PERCENTILES = (100.0, 99.99, 99.9)  # of a layer's inputs: what the greatest integer stands for
 CALIBRATION, FITTED, TIMED = 512, 5000, 200  # validation, training and test images for each purpose
-KINDS = ("float16", "int8", "prune")
+KINDS = ("float16", "int8", "prune", "subflow")
 
 
 def dataset_of(model, name=None):
@@ -36,8 +37,8 @@ def dataset_of(model, name=None):
 
 
 def make(model, dataset, kind, share=None, convolutions=True, seed=0, threads=1):
-    """(the variant, how it was made as a dict). kind: one of KINDS; share: of weights to prune, 0..1; convolutions:
-    whether they become integers, too.
+    """(the variant, how it was made as a dict). kind: one of KINDS; share: of weights to prune, 0..1, or of neurons
+    to keep (a list of utilisations); convolutions: whether they become integers, too.
 
     seed: draws the images that calibrate or fit. Raises UsageError where the model has nothing to make smaller.
     """
@@ -46,6 +47,9 @@ def make(model, dataset, kind, share=None, convolutions=True, seed=0, threads=1)
         return halved(model), {"kind": kind}
     if kind == "prune":
         return prune(model, share, some(dataset.train, FITTED, rng)), {"kind": kind, "share": share, "seed": seed}
+    if kind == "subflow":
+        made = subflow.train_nested(model, dataset, share, seed=seed, threads=threads)
+        return made, {"kind": kind, "utilisations": made.record["utilisations"], **made.record["subflow"]}
     images = some(dataset.validation, CALIBRATION, rng)
     made = {percentile: quantise(model, images, percentile, convolutions) for percentile in PERCENTILES}
     right = {percentile: accuracy(variant, dataset.validation, threads) for percentile, variant in made.items()}
@@ -106,11 +110,23 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     chosen = dataset_of(model, dataset)
     after, how = make(model, chosen, kind, share, convolutions, seed, threads)
     figures = compare(model, after, chosen, threads)
-    after.record = {**model.record, "compressed": how, "test_accuracy": figures["test_accuracy"]["after"]}
+    if kind == "subflow":
+        figures["macs"] = {"before": model.macs(), "after": after.macs()}
+        figures["subgraphs"] = subgraph_rows(after, chosen, threads)
+    after.record = {**model.record, **after.record, "compressed": how, "test_accuracy": figures["test_accuracy"]["after"]}
     path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
     modelfile.save(after, path, "float16" if kind == "float16" else "float32")
     return {"model": str(name), "data": chosen.name, **how, **figures, "out": str(path),
             "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
+
+
+def subgraph_rows(model, dataset, threads=1):
+    """A dict of each subgraph's utilisation, executed multiply-adds, test accuracy and ms of one image, ascending."""
+    several = subflow.subgraphs(model)
+    places = np.linspace(0, len(dataset.test) - 1, min(TIMED, len(dataset.test))).astype(int)
+    timed = judge.latencies(dict(several), dataset.test.images[places])
+    return [{"utilisation": utilisation, "macs": small.macs(), "test_accuracy": accuracy(small, dataset.test, threads),
+             "latency_ms": timed[utilisation].latency_ms} for utilisation, small in several]
 
 
 def text(result):
@@ -125,4 +141,9 @@ def text(result):
     time, size = result["latency_ms"], result["file_bytes"]
     lines.append(row("one image, ms", time, "{:.4f}", f"{time['before'] / time['after']:.2f} times as fast"))
     lines.append(row("file, bytes", size, "{:,}", f"{size['before'] / size['after']:.2f} times as small"))
+    if "macs" in result:
+        lines.append(row("multiply-adds", result["macs"], "{:,}"))
+    for each in result.get("subgraphs", ()):
+        lines.append(f"utilisation {each['utilisation']:<10g}{each['macs']:>12,} multiply-adds, "
+                     f"{each['test_accuracy']:.2%} of the test images, {each['latency_ms']:.4f} ms")
     return "\n".join([*lines, f"saved as {result['out']}"])

@@ -1,5 +1,7 @@
 """The layers, one operator a file, and the closed table of names that a model file may use."""
 from npcbnet.errors import ModelFileError
+from npcbnet.layers.activeconv2d import ActiveConv2d
+from npcbnet.layers.activedense import ActiveDense
 from npcbnet.layers.avgpool2d import AvgPool2d
 from npcbnet.layers.base import Layer
 from npcbnet.layers.batchnorm2d import BatchNorm2d
@@ -27,15 +29,15 @@ from npcbnet.layers.softmax import Softmax
 from npcbnet.layers.tanh import Tanh
 from npcbnet.layers.upsample2d import Upsample2d
 
-__all__ = ["AvgPool2d", "BatchNorm2d", "Clip", "Container", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "Flatten",
-           "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer", "LeakyReLU", "LocalResponseNorm", "MaxPool2d",
-           "Quantized", "QuantizedConv2d", "QuantizedDense", "ReLU", "ReLU6", "Reshape", "Residual", "Sequential",
-           "Sigmoid", "Softmax", "Tanh", "Upsample2d", "from_config", "initialise"]
+__all__ = ["ActiveConv2d", "ActiveDense", "AvgPool2d", "BatchNorm2d", "Clip", "Container", "Conv2d", "ConvTranspose2d",
+           "Dense", "Dropout", "Flatten", "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer", "LeakyReLU",
+           "LocalResponseNorm", "MaxPool2d", "Quantized", "QuantizedConv2d", "QuantizedDense", "ReLU", "ReLU6",
+           "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh", "Upsample2d", "from_config", "initialise"]
 
 LAYERS = {layer.name: layer for layer in
-          (AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
-           GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, QuantizedConv2d, QuantizedDense, ReLU, ReLU6,
-           Reshape, Residual, Sigmoid, Softmax, Tanh, Upsample2d)}
+          (ActiveConv2d, ActiveDense, AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
+           GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, QuantizedConv2d, QuantizedDense,
+           ReLU, ReLU6, Reshape, Residual, Sigmoid, Softmax, Tanh, Upsample2d)}
 MAX_DEPTH = 8  # of lists and layers in each other: three Residuals; a file may not recurse as deep as it likes
 
 

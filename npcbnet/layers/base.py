@@ -20,7 +20,8 @@ class Layer(ABC):
     `params` maps a parameter's name to its array; it is empty until `initialise` or a loaded model fills it. Those in
     `statistics` are measured in training, not learned: in their gradient's place stands the step that they ask for, to
     be subtracted as it is. `starts`, {name: constant}, is for parameters that begin neither drawn nor at 0. Those in
-    `integers` are int8, all others floats; those in `scales` are positive, and a model file never rounds them.
+    `integers` are int8, all others floats; those in `levels` are integers of at least 0; those in `scales` are
+    positive, and a model file never rounds them.
     """
 
     name = ""
@@ -29,6 +30,7 @@ class Layer(ABC):
     nested = ()  # fields that hold layers themselves
     statistics = ()
     integers = ()
+    levels = ()
     scales = ()
     starts = {}
 

@@ -34,6 +34,10 @@ class Container(Layer):
         return self._named("integers")
 
     @property
+    def levels(self):
+        return self._named("levels")
+
+    @property
     def scales(self):
         return self._named("scales")
 

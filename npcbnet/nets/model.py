@@ -65,6 +65,11 @@ class Model(ABC):
         return self._named("integers")
 
     @property
+    def levels(self):
+        """Names of the integers that say which subgraphs a neuron belongs to."""
+        return self._named("levels")
+
+    @property
     def scales(self):
         """Names of the parameters that say what an integer is worth."""
         return self._named("scales")

@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers import (BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, ReLU6,
+from npcbnet.layers import (ActiveConv2d, ActiveDense, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, ReLU6,
                             Quantized, QuantizedConv2d, Reshape, Residual, Sequential)
 
 NO_BOUNDS = (-np.inf, np.inf)
 TOO_FAR = 1e30  # from zero: sums on the way (Winograd's are larger than their results) might overflow
 POOLS = ("maxpool2d", "avgpool2d", "globalavgpool2d", "globalmaxpool2d")
-CONVOLUTIONS = ("conv", "quantizedconv2d")
-CLAMPING = (*CONVOLUTIONS, "dense", "quantizeddense", "pool", "clamp", "scale", "residual", "upsample2d")  # on the way
+CONVOLUTIONS = ("conv", "quantizedconv2d", "activeconv2d")
+DENSE = ("dense", "activedense")
+CLAMPING = (*CONVOLUTIONS, *DENSE, "quantizeddense", "pool", "clamp", "scale", "residual", "upsample2d")  # on the way
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Operation:
     weight, bias: float32 (a quantised layer's weight: int8); of a convolution (F, C / groups, K, K) and (F,), already
     with a batch normalisation's scale. window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and
     columns before a fused 2x2 maximum (pool). bounds: the result is clamped to them. parts: the operations of a
-    residual's body and of its shortcut. reach: no result, nor any sum on the way, is further from zero, for images in
+    residual's body and of its shortcut. active: of an active convolution, which outputs it computes, (F, P, Q) bool;
+    an active dense layer's weight and bias are those of its active inputs and outputs alone. reach: no result, nor any sum on the way, is further from zero, for images in
     0..1.
     """
 
@@ -44,6 +46,7 @@ class Operation:
     pool: bool = False
     bounds: tuple = NO_BOUNDS
     parts: tuple = ()
+    active: np.ndarray = None
     reach: float = np.inf
 
     @property
@@ -65,10 +68,10 @@ def fuse(layers, shape):
             continue
         after, last, bounds = tuple(layer.output_shape(shape)), operations[-1] if operations else None, bounds_of(layer)
         try:
-            if bounds is not None and last is not None and last.kind in CLAMPING:
+            if bounds is not None and last is not None and _can_clamp(last, bounds):
                 operations[-1] = replace(last, bounds=tuple(float(np.clip(b, *bounds)) for b in last.bounds))
             elif _halves(layer) and last is not None and last.kind in CONVOLUTIONS and not last.pool \
-                    and last.window[0] == 1:
+                    and (last.window[0] == 1 or last.active is not None):
                 operations[-1] = replace(last, after=after, pool=True)
             elif isinstance(layer, BatchNorm2d) and last is not None and _plain_conv(last):
                 scale, shift = scale_and_shift(layer)
@@ -95,10 +98,10 @@ def reaching(operations, reach):
 def _reach(operation, before):
     """How far from zero an operation's results can be before they are clamped, given how far its inputs can be."""
     layer = operation.layer
-    if operation.kind in ("conv", "dense", "scale"):
+    if operation.kind in ("conv", "activeconv2d", "scale", *DENSE):
         weight = np.abs(operation.weight, dtype=np.float64)
-        sums = weight.sum(axis=0 if operation.kind == "dense" else tuple(range(1, weight.ndim)))
-        return float((sums * before + np.abs(operation.bias)).max())
+        sums = weight.sum(axis=0 if operation.kind in DENSE else tuple(range(1, weight.ndim)))
+        return float((sums * before + np.abs(operation.bias)).max(initial=0))
     if isinstance(layer, Quantized):
         return float((128 * 256 * layer.summed * layer.scale().astype(np.float64) + np.abs(operation.bias)).max())
     if operation.kind == "residual":
@@ -141,6 +144,12 @@ def _flat(layers):
             yield layer
 
 
+def _can_clamp(operation, bounds):
+    """Can a clamp be done in an operation's end? Inactive outputs are not even written, so their 0 must stay."""
+    keeps_zero = operation.kind not in ("activeconv2d", "activedense") or bounds[0] <= 0 <= bounds[1]
+    return operation.kind in CLAMPING and keeps_zero
+
+
 def _halves(layer):
     """Is it the 2x2 maximum that a convolution can do in its end?"""
     return isinstance(layer, MaxPool2d) and (layer.kernel, layer.stride, layer.pad) == (2, 2, 0)
@@ -164,6 +173,14 @@ def _operations(layer, before, after, bounds):
                        bias=_bias(layer, after[0]), window=(layer.stride, layer.pad, layer.groups), behind=after[1:])
     elif isinstance(layer, Dense):
         made = replace(made, weight=layer.params["weight"].astype(np.float32), bias=_bias(layer, after[0]))
+    elif isinstance(layer, ActiveConv2d):
+        on = layer.active()
+        made = replace(made, kind="conv" if on.all() else made.kind, weight=layer.params["weight"].astype(np.float32),
+                       bias=_bias(layer, after[0]), window=(layer.stride, layer.pad, 1), behind=after[1:],
+                       active=None if on.all() else on)
+    elif isinstance(layer, ActiveDense):
+        weight, bias = layer.packed()
+        made = replace(made, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
     elif isinstance(layer, Quantized):
         window = (layer.stride, layer.pad, layer.groups) if isinstance(layer, QuantizedConv2d) else ()
         made = replace(made, weight=layer.params["weight"], bias=layer.params["bias"], window=window, behind=after[1:])

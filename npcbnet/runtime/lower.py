@@ -2,7 +2,7 @@
 from dataclasses import replace
 
 from npcbnet.runtime.fuse import fuse, reaching
-from npcbnet.runtime.steps import conv, dense, integers, others
+from npcbnet.runtime.steps import active, conv, dense, integers, others
 from npcbnet.runtime.steps.others import elementwise
 
 
@@ -29,6 +29,8 @@ def wanted_frame(program, operation):
     """The frame that an operation wants around its input: a depthwise convolution of one image makes its own."""
     if operation.kind == "residual":
         return max((wanted_frame(program, part[0]) for part in operation.parts if part), default=0)
+    if operation.kind == "activeconv2d":
+        return operation.window[1]
     if operation.kind != "conv" or (program.group == 1 and conv.is_depthwise(operation)):
         return 0
     return operation.window[1]
@@ -66,8 +68,9 @@ def residual(program, operation, x, pad):
     return y
 
 
-FLAT = ("dense", "quantizeddense", "softmax", "reshape")  # kinds that want their input without a frame
-STEPS = {"conv": conv.conv, "dense": dense.dense, "pool": others.pool, "clamp": others.clamp, "scale": others.scale,
+FLAT = ("dense", "activedense", "quantizeddense", "softmax", "reshape")  # kinds that want their input without a frame
+STEPS = {"conv": conv.conv, "dense": dense.dense, "activeconv2d": active.conv, "activedense": active.dense,
+         "pool": others.pool, "clamp": others.clamp, "scale": others.scale,
          "sigmoid": others.sigmoid, "tanh": others.tanh, "leakyrelu": others.leaky, "softmax": others.softmax,
          "upsample2d": others.upsample, "spread": others.spread, "localresponsenorm": others.local_response,
          "quantizeddense": integers.dense, "quantizedconv2d": integers.conv, "reshape": reshape, "residual": residual}

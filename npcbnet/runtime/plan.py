@@ -91,16 +91,20 @@ class Program:
         self.weights = []  # kept alive: the rows hold their addresses
         self._made, self._free = {}, {}  # maps by their place; places of maps no longer needed, by their form
 
-    def map(self, shape, pad=0, more=0):
-        """A new map. more: channels behind its last that may be written. Its frame is zero as long as it lives."""
+    def map(self, shape, pad=0, more=0, lasting=False):
+        """A new map. more: channels behind its last that may be written. Its frame is zero as long as it lives.
+
+        lasting: nothing else is ever put in its place, so that what its step leaves out stays zero, too.
+        """
         made = Map(Address(MAPS, self.floats[MAPS]), tuple(shape), pad, self.group)
         form = made.sides, pad, more
-        if self._free.get(form):
+        if self._free.get(form) and not lasting:
             made = Map(self._free[form].pop(), tuple(shape), pad, self.group)
         else:
             # Below the last channel there are zeros, too, for tiles that reach beyond the frame.
             self._take(MAPS, made.size + more * made.channel + 4 * made.row)
-        self._made[made.memory] = form
+        if not lasting:
+            self._made[made.memory] = form
         return made
 
     def free(self, memory):
