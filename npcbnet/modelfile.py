@@ -28,8 +28,8 @@ def save(model, path, dtype="float32"):
 
     dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The integers and
     scales of quantised layers are stored as they are, weights that share few values (npcbnet.compress.share) as codes.
-    The same model gives the same bytes. Raises ModelFileError where the model cannot be stored (no parameters yet, NaN, a
-    record that is not JSON), UsageError where the path cannot be written.
+    The same model gives the same bytes. Raises ModelFileError where the model cannot be stored (no parameters yet, NaN,
+    a record that is not JSON), UsageError where the path cannot be written.
     """
     if _text(path) is None:
         raise UsageError(f"save takes the path of a file, not {path!r:.60}")

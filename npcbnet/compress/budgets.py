@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 
 from npcbnet.errors import UsageError
 
-# Eq. 1 of the CBNet paper, P = (n / N) (P_idle + (P_peak - P_idle) u^beta), with n = 2, N = 18, 40 W, 180 W, beta = 0.75
-# (section IV-C), at half of full use, u = 0.5
+# Eq. 1 of the CBNet paper (section IV-C), P = (n / N) (P_idle + (P_peak - P_idle) u^beta), with n = 2, N = 18, 40 W,
+# 180 W and beta = 0.75, at half of full use, u = 0.5
 POWER_W = 2 / 18 * (40 + 140 * 0.5 ** 0.75)
 USAGE = 0.5  # at which a power model is asked
 RANGE = 0.01  # of accuracy that the score looks at where no budget for it is given: one point
@@ -99,8 +99,8 @@ def score(costs, before, budgets):
 
     It is the objective of AdaDeep (Liu et al., 2018, as facts.md remembers it; the paper's text was not at hand): both
     terms scaled to 0..1. A: accuracy, from the least allowed (without a budget: a point below the original's) to the
-    original's; E, energy, is modelled there by computation and memory: here the mean of multiply-adds and bytes, each as
-    a share of the original's.
+    original's; E, energy, is modelled there by computation and memory: here the mean of multiply-adds and bytes, each
+    as a share of the original's.
     """
     floor = budgets.floor(before)
     least = before["accuracy"] - RANGE if floor is None else floor
@@ -110,7 +110,7 @@ def score(costs, before, budgets):
 
 
 def watts(power_w):
-    """power_w, a number of watts or a function of the use (0..1), as watts. Raises UsageError for no positive number."""
+    """power_w, a number of watts or a function of the use (0..1), as watts. Raises UsageError unless positive."""
     value = power_w(USAGE) if callable(power_w) else power_w
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise UsageError(f"the power must be a positive number of watts, not {value!r:.40}")

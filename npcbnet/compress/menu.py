@@ -29,7 +29,7 @@ RANKS = (1 / 2, 1 / 4, 1 / 8)  # of a dense layer, as shares of its full rank
 LEAST_RANK = 4
 ZEROS = (0.6, 0.8)  # shares of a dense layer's weights
 CENTROIDS = (32, 16)
-MOST_PLANS = 50_000
+MOST_PLANS = 25_000
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Site:
 class Menu:
     """The choices for a Classifier, and the networks they make.
 
-    Networks with more than MOST_PLANS combinations keep their cheapest layers as they are. Raises UsageError for a model
-    that has nothing to choose for.
+    Networks with more than MOST_PLANS combinations keep their cheapest layers as they are. Raises UsageError for a
+    model that has nothing to choose for.
     """
 
     def __init__(self, model, seed=0):

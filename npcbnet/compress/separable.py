@@ -1,4 +1,4 @@
-"""A convolution as two: each channel on its own, then all channels of a pixel mixed (Howard et al., 2017, MobileNets)."""
+"""A convolution as two: each channel alone, then all channels of a pixel mixed (MobileNets: Howard et al., 2017)."""
 import numpy as np
 
 from npcbnet.errors import UsageError
