@@ -3,8 +3,8 @@
 AdaDeep searches with reinforcement learning; its code was never published. Here the same kind of menu (menu.py) is
 searched in a way that one can follow:
 
-    every choice of every layer, alone  --trained briefly, timed-->  the accuracy it costs, the time it saves
-    plans (a choice for each layer)  --bytes and multiply-adds known, the rest added up-->  may they meet the budgets?
+    every choice of every layer, alone  --trained briefly-->  the accuracy that it costs
+    plans (a choice for each layer)  --bytes and multiply-adds known, losses added up-->  may they meet the budgets?
     those that lose the least for what they cost, from dear to cheap  --latency measured-->  a pool
     pool  --trained briefly-->  the better  --trained longer-->  the best  --trained fully-->  judged by the budgets
 
@@ -27,6 +27,7 @@ from npcbnet.training import check_threads, one_blas_thread
 # Of LeNet's parameters AdaDeep keeps two thirds on MNIST (CAE-Net's table). How much faster it is there depends on the
 # device; here a fifth is asked for.
 STORAGE_SHARE, LATENCY_SHARE, DROP = 2 / 3, 0.8, 0.5
+FIXED = 0.5  # of a latency that fewer multiply-adds do not make shorter: seen on LeNet, for choosing what to measure
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Effort:
 # `left` as seen on LeNet and MNIST, networks of 226,000 to 537,000 multiply-adds; of "alone" the least that was seen.
 FULL = Effort(None, None, (6000, 1), 24, (12_000, 1), 6, (24_000, 2), 10, 2,
               {"alone": 0.02, "short": 0.15, "longer": 0.35, "full": 1.0})
-QUICK = Effort(2000, 1000, (500, 1), 6, (1000, 1), 2, (2000, 1), 3, 2,
-               {"alone": 0.1, "short": 0.4, "longer": 0.8, "full": 1.0})
+QUICK = Effort(2000, 1000, (500, 1), 6, (1000, 1), 2, (2000, 2), 10, 2,
+               {"alone": 0.2, "short": 0.6, "longer": 0.8, "full": 1.0})
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,9 @@ class Found:
 
     model: the network, trained; choices: [{"layer", "place", "compression", "amount"}] in order; met: whether it meets
     all budgets; missed: a line for each one it does not meet (the model is then the nearest); costs, before:
-    {"accuracy" (of validation images), "latency_ms", "energy_mj", "storage_bytes", "macs"} of the model and of the original;
-    candidates: a dict for each network that was trained, and first the original: "choices" as a text, "stage", "score"
-    and its costs.
+    {"accuracy" (of validation images), "latency_ms", "energy_mj", "storage_bytes", "macs"} of the model and of the
+    original; candidates: a dict for each network that was trained, and first the original: "choices" as a text, "stage",
+    "score" and its costs.
     """
 
     model: Classifier
@@ -83,11 +84,12 @@ def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quie
            power_w=POWER_W):
     """The compressed variant of a Classifier that meets the budgets (None: default_budgets) with the best score: Found.
 
-    seed decides all that is drawn, and no result depends on threads; but latencies are measured, and where one lies near
-    the limit of its budget, two runs may decide differently. quick: 2,000 images. checkpoint: a path; the training of
-    the winner continues from there (beside it, that of a second one); removed at the end. power_w: watts, or a
-    function of the processor's use that gives them; energy is watts times latency. Raises UsageError for a model or an
-    argument that cannot work, ShapeError for a data set that does not fit.
+    seed decides all that is drawn, and no result depends on threads; but latencies are measured, and where one lies
+    near the limit of its budget, two runs may decide differently. Without such a budget they do not.
+    quick: 2,000 images. checkpoint: a path; the training of the winner continues from there (beside it, that of a
+    second one); removed at the end. power_w: watts, or a function of the processor's use that gives them; energy is
+    watts times latency. Raises UsageError for a model or an argument that cannot work, ShapeError for a data set that
+    does not fit.
     """
     check_threads(threads)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -129,24 +131,19 @@ class _Search:
         return self.found(self.ordered(done)[0])
 
     def alone(self):
-        """({(site's place, choice): accuracy that it costs alone}, the same for its share of the original's latency).
+        """{(site's place, choice): accuracy that it costs alone, beside the original trained as long}.
 
-        Accuracies are mean probabilities of the right class, which have less noise than counting what is right, beside
-        those of the whole network trained as long. Latencies only where a budget needs them.
+        The mean probability of the right class is used; it has less noise than counting what is right.
         """
-        keep, lost, shares = tuple(KEEP for _ in self.menu.sites), {}, {}
+        keep, lost = tuple(KEEP for _ in self.menu.sites), {}
         whole = self.sureness(keep)
         for i, site in enumerate(self.menu.sites):
-            plans = {choice: keep[:i] + (choice,) + keep[i + 1:] for choice in site.choices}
-            if self.budgets.needs_latency:
-                self.trials.measure(plans.values())
-            for choice, plan in plans.items():
-                lost[site.place, choice] = max(0.0, whole - self.sureness(plan)) if choice != KEEP else 0.0
-                time, all_time = (self.trials.times(one)["latency_ms"] for one in (plan, keep))
-                shares[site.place, choice] = 1.0 if time is None or choice == KEEP else time / all_time
+            lost[site.place, KEEP] = 0.0
+            for choice in site.choices[1:]:
+                lost[site.place, choice] = max(0.0, whole - self.sureness(keep[:i] + (choice,) + keep[i + 1:]))
             self.say(f"{site.layer.name} {site.place} alone, points lost: " + ", ".join(
                 f"{choice} {100 * lost[site.place, choice]:.2f}" for choice in site.choices[1:]))
-        return lost, shares
+        return lost
 
     def sureness(self, plan):
         """The mean probability of the right class of a plan's network after training as long as `alone` says."""
@@ -159,24 +156,25 @@ class _Search:
 
         Where none may, the nearest.
         """
-        lost, shares, rows = *self.alone(), []
+        lost, rows, left = self.alone(), [], self.effort.left["alone"]
+        self.trials.measure([tuple(KEEP for _ in self.menu.sites)] if self.budgets.needs_latency else [])
         for plan in self.menu.plans():
-            keys = [(site.place, choice) for site, choice in zip(self.menu.sites, plan)]
             macs, size = self.menu.costs(plan)
-            loss, time = sum(lost[key] for key in keys), 1 + sum(shares[key] - 1 for key in keys)
-            costs = {"accuracy": self.before["accuracy"] - self.effort.left["alone"] * loss, "macs": macs, "storage_bytes": size,
-                     **self.trials.times(plan, max(time, 0.01))}
-            spent = macs / self.before["macs"] + size / self.before["storage_bytes"]
-            rows.append((sum(self.budgets.excess(costs, self.before).values()), spent, loss, plan))
+            loss = sum(lost[site.place, choice] for site, choice in zip(self.menu.sites, plan))
+            shares = macs / self.before["macs"], size / self.before["storage_bytes"]
+            costs = {"accuracy": self.before["accuracy"] - left * loss, "macs": macs, "storage_bytes": size,
+                     **self.trials.times(plan, FIXED + (1 - FIXED) * shares[0])}
+            rows.append((sum(self.budgets.excess(costs, self.before).values()), sum(shares), loss, plan))
         good = [row[1:] for row in rows if row[0] == 0]
         self.say(f"{len(good):,} of them may meet the budgets")
         near = [row[3] for row in sorted(rows, key=lambda row: row[:3])[:2 * self.effort.pool]]
+        if not self.budgets.needs_latency:
+            return spread(good, self.effort.pool) if good else near[:self.effort.pool]
         plans = spread(good, 2 * self.effort.pool) if good else near
-        if self.budgets.needs_latency:
-            self.trials.measure(plans)
-            fast = [plan for plan in plans if not self.too_slow(plan)]
-            plans = fast or sorted(plans, key=self.too_slow)[:self.effort.pool]
-        return evenly(plans, self.effort.pool) if good else plans[:self.effort.pool]
+        self.trials.measure(plans)
+        pairs = [plans[i:i + 2] for i in range(0, len(plans), 2)]
+        fast = [next((plan for plan in pair if not self.too_slow(plan)), None) for pair in pairs]
+        return [plan for plan in fast if plan] or sorted(plans, key=self.too_slow)[:self.effort.pool]
 
     def too_slow(self, plan):
         """By how much a measured plan misses the budgets for latency and energy."""
