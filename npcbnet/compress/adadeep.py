@@ -60,8 +60,8 @@ class Found:
     model: the network, trained; choices: [{"layer", "place", "compression", "amount"}] in order; met: whether it meets
     all budgets; missed: a line for each one it does not meet (the model is then the nearest); costs, before:
     {"accuracy" (of validation images), "latency_ms", "energy_mj", "storage_bytes", "macs"} of the model and of the
-    original; candidates: a dict for each network that was trained, and first the original: "choices" as a text, "stage",
-    "score" and its costs.
+    original; candidates: a dict for each network that was trained, and first the original: "choices" as a text,
+    "stage", "score" and its costs.
     """
 
     model: Classifier
