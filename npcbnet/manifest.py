@@ -1,8 +1,11 @@
 """What a model file says about itself, as JSON: written from a model, and checked before a model is built from it.
 
-{"format": 1, "npcbnet": version, "kind": key of nets.KINDS, "config": model.config(), "preprocessing": PREPROCESSING,
- "record": model.record,
+{"format": 1 or 2, "npcbnet": version, "kind": key of nets.KINDS, "config": model.config(),
+ "preprocessing": PREPROCESSING, "record": model.record,
  "arrays": {"part.layer.name": {"dtype": "<f4", "<f2" or "|i1", "shape": [...], "sha256": hex digits}}}
+
+Format 2 is written where weights share few values: their description has "centroids", too, the number of values. The
+file then holds codes, "|u1", under the array's name and the values under the name and CODEBOOK; sha256 is that of both.
 """
 import hashlib
 import json
@@ -10,16 +13,17 @@ import math
 
 import numpy as np
 
-from npcbnet import __version__
+from npcbnet import __version__, codebook
 from npcbnet.errors import ModelFileError, NpcbnetError
 from npcbnet.layers import LAYERS
 from npcbnet.nets import KINDS
 from npcbnet.npyfile import damaged, one_line
 
-FORMAT = 1
+FORMAT = 2  # the newest
 PREPROCESSING = "uint8 pixels / 255"
 DTYPES = {"float32": "<f4", "float16": "<f2"}
 INTEGER, SCALE = "|i1", "<f4"  # of a model's `integers`, and of its `scales`, which are never rounded
+CODE, CODEBOOK, VALUE = "|u1", ".codebook", "<f4"  # of weights that share few values
 SCALES = 1e-12, 1e12  # between these: the product of two is a normal float32
 
 # Far above any network for a small computer. Checked when a model is saved, too: what can be saved can be loaded.
@@ -34,20 +38,24 @@ MAX_FLOAT = 3e38  # float32's
 MAX_TEXT = 200
 
 FIELDS = {"format", "npcbnet", "kind", "config", "preprocessing", "record", "arrays"}
+ENTRY = {"dtype", "shape", "sha256"}  # how an array is described
 FORM = {"hidden": list, "activations": list, "halve_input": bool, "halve_output": bool, "output": str, "residual": bool,
         "total": (int, float)}  # a converter's configuration; a quantised one has QUANTISED, too
 QUANTISED = "quantised"
 SOURCE = {"branch": "stem", "trunk": "stem", "decoder": "encoder"}  # the part before a part; others take the image
 
 
-def build(model, arrays):
-    """The manifest as ASCII bytes. arrays: {name: (dtype, array as stored)}.
+def build(model, arrays, coded):
+    """The manifest as ASCII bytes. arrays: {name: (dtype, array)}; coded: {name: (codes, values)} of some of them.
 
     Raises ModelFileError for a record or configuration that is not JSON, or too long.
     """
     described = {name: {"dtype": dtype, "shape": list(array.shape), "sha256": digest(array.astype(dtype).tobytes())}
-                 for name, (dtype, array) in arrays.items()}
-    manifest = {"format": FORMAT, "npcbnet": __version__, "kind": model.kind, "config": model.config(),
+                 for name, (dtype, array) in arrays.items() if name not in coded}
+    for name, (codes, values) in coded.items():
+        described[name] = {"dtype": VALUE, "shape": list(arrays[name][1].shape), "centroids": len(values),
+                           "sha256": digest(codes.tobytes() + values.astype(VALUE).tobytes())}
+    manifest = {"format": 2 if coded else 1, "npcbnet": __version__, "kind": model.kind, "config": model.config(),
                 "preprocessing": PREPROCESSING, "record": model.record, "arrays": described}
     for field in ("record", "config"):
         try:
@@ -74,8 +82,8 @@ def parse(data):
     if isinstance(version, int) and version > FORMAT:
         raise ModelFileError(f"was written by a newer npcbnet (format {version}, this one reads {FORMAT}); "
                              "upgrade with pip install -U npcbnet")
-    if type(version) is not int or version != FORMAT or set(manifest) != FIELDS:
-        raise damaged(f"its manifest does not have the fields of format {FORMAT}")
+    if type(version) is not int or version < 1 or set(manifest) != FIELDS:
+        raise damaged(f"its manifest does not have the fields of format 1 or {FORMAT}")
     if manifest["preprocessing"] != PREPROCESSING or not isinstance(manifest["record"], dict):
         raise damaged(f"its manifest's preprocessing is not {PREPROCESSING!r}, or its record is not a dictionary")
     return manifest
@@ -100,7 +108,7 @@ def rebuild(manifest):
     if json.dumps(model.config(), sort_keys=True) != json.dumps(config, sort_keys=True):
         raise damaged(f"its configuration is not that of a {kind}: a field too many, or a value of another type")
     _check_sizes(model)
-    _check_arrays(manifest["arrays"], model)
+    _check_arrays(manifest["arrays"], model, manifest["format"])
     return model
 
 
@@ -221,7 +229,7 @@ def _check_sizes(model):
                           f"at most {MAX_MAP:,} are supported")
 
 
-def _check_arrays(arrays, model):
+def _check_arrays(arrays, model, version):
     """The manifest's table of arrays against the model's parameters."""
     shapes, allowed = model.param_shapes(), dtypes(model)
     if not isinstance(arrays, dict) or set(arrays) != set(shapes):
@@ -229,11 +237,15 @@ def _check_arrays(arrays, model):
         raise damaged(f"its manifest and its configuration disagree about {strange[0]!r:.60}")
     for name, shape in shapes.items():
         entry = arrays[name]
-        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "sha256"}:
+        if not isinstance(entry, dict) or set(entry) - ({"centroids"} if version > 1 else set()) != ENTRY:
             raise damaged(f"its manifest does not describe array {name!r}")
         if entry["dtype"] not in allowed[name] or entry["shape"] != list(shape):
             raise damaged(f"array {name!r} is described as {entry['dtype']!r:.30} {entry['shape']!r:.40}, "
                           f"but the model needs {shape}")
+        count = entry.get("centroids", 1)
+        if type(count) is not int or not 1 <= count <= codebook.MOST \
+                or "centroids" in entry and (entry["dtype"] != VALUE or len(allowed[name]) == 1):
+            raise damaged(f"array {name!r} cannot have a codebook of {count!r:.20} values as {entry['dtype']!r:.20}")
 
 
 def finite(name, array):

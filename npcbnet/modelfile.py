@@ -6,13 +6,14 @@
 A file may come from anywhere. Loading compares sizes with the configuration before it allocates, and runs nothing that
 the file brings.
 """
+import math
 import os
 import stat
 from pathlib import Path
 
 import numpy as np
 
-from npcbnet import manifest as manifests, npyfile
+from npcbnet import codebook, manifest as manifests, npyfile
 from npcbnet.errors import ModelFileError, NpcbnetError, UsageError
 from npcbnet.files import atomic_write
 from npcbnet.layers.base import aligned_empty
@@ -26,9 +27,9 @@ def save(model, path, dtype="float32"):
     """Write a BranchyNet, CBNet or Classifier, with its `record`, to exactly `path`: the whole file or nothing.
 
     dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The integers and
-    scales of quantised layers are stored as they are. The same model gives the same bytes. Raises ModelFileError where
-    the model cannot be stored (no parameters yet, NaN, a record that is not JSON), UsageError where the path cannot be
-    written.
+    scales of quantised layers are stored as they are, weights that share few values (npcbnet.compress.share) as codes.
+    The same model gives the same bytes. Raises ModelFileError where the model cannot be stored (no parameters yet, NaN,
+    a record that is not JSON), UsageError where the path cannot be written.
     """
     if _text(path) is None:
         raise UsageError(f"save takes the path of a file, not {path!r:.60}")
@@ -145,12 +146,41 @@ def _packed(model, dtype):
             arrays[name] = stored, params[name].astype(stored)
         if not np.isfinite(arrays[name][1]).all():
             raise ModelFileError(f"array {name!r} has values too large for {dtype}; save with dtype='float32'")
-    text = manifests.build(model, arrays)
+    coded = _coded(model, arrays)
+    text = manifests.build(model, arrays, coded)
     try:
         manifests.rebuild(manifests.parse(text))  # nothing is saved that could not be loaded
     except NpcbnetError as error:
         raise ModelFileError(str(error).split(";")[0] + "; change the model, or its class names") from None
-    return npyfile.pack({"manifest": ("|u1", np.frombuffer(text, np.uint8)), **arrays})
+    entries, more = _entries(arrays, coded)
+    return npyfile.pack({"manifest": ("|u1", np.frombuffer(text, np.uint8)), **entries}, more)
+
+
+def weight_bytes(model):
+    """Bytes that the model's parameters take in its file: deflated where that helps, as codes where they share values.
+
+    The file has the manifest and names beside them.
+    """
+    arrays = {name: (manifests.INTEGER if array.dtype == np.int8 else "<f4", array)
+              for name, array in model.params.items()}
+    return npyfile.packed_bytes(*_entries(arrays, _coded(model, arrays)))
+
+
+def _coded(model, arrays):
+    """{name: (codes, values)} of the arrays, {name: (dtype, array)}, that share few values."""
+    exact = {*model.integers, *model.scales}
+    found = {name: codebook.encode(array) for name, (_, array) in arrays.items()
+             if array.ndim > 1 and name not in exact}
+    return {name: pair for name, pair in found.items() if pair is not None}
+
+
+def _entries(arrays, coded):
+    """What the zip holds of {name: (dtype, array)} and {name: (codes, values)}; how many bytes more a reader makes."""
+    entries, more = {name: pair for name, pair in arrays.items() if name not in coded}, 0
+    for name, (codes, values) in coded.items():
+        entries[name], entries[name + manifests.CODEBOOK] = (manifests.CODE, codes), (manifests.VALUE, values)
+        more += 4 * arrays[name][1].size
+    return entries, more
 
 
 def _read(file):
@@ -165,10 +195,15 @@ def _read(file):
         manifest = manifests.parse(npyfile.read(archive, entries["manifest"], "|u1", (size,)))
         model = manifests.rebuild(manifest)
         shapes = model.param_shapes()
-        strange = sorted((set(shapes) | {"manifest"}) ^ set(entries))
+        coded = [name for name, entry in manifest["arrays"].items() if "centroids" in entry]
+        wanted = {"manifest", *shapes, *(name + manifests.CODEBOOK for name in coded)}
+        strange = sorted(wanted ^ set(entries))
         if strange:
             raise damaged(f"array {strange[0]!r:.60} is missing, or no part of the model")
-        model.set_params({name: _array(archive, entries[name], name, shape, manifest["arrays"][name])
+        total = sum(info.file_size for info in entries.values()) + 4 * sum(math.prod(shapes[name]) for name in coded)
+        if not npyfile.believable(total, os.fstat(file.fileno()).st_size):
+            raise damaged(f"would unpack to {total:,} bytes, far more than a file of its size holds")
+        model.set_params({name: _array(archive, entries, name, shape, manifest["arrays"][name])
                           for name, shape in shapes.items()})
     for name, array in model.params.items():
         _check_values(name, array, model)
@@ -176,13 +211,23 @@ def _read(file):
     return model
 
 
-def _array(archive, info, name, shape, described):
+def _array(archive, entries, name, shape, described):
     """One parameter, float32 or int8. described: its {"dtype", "shape", "sha256"} in the manifest."""
-    data = npyfile.read(archive, info, described["dtype"], shape)
-    if manifests.digest(data) != described["sha256"]:
+    count, dtype, values = described.get("centroids"), described["dtype"], b""
+    if count is None:
+        data = npyfile.read(archive, entries[name], dtype, shape)
+    else:
+        size = codebook.code_bytes(math.prod(shape), count)
+        data = npyfile.read(archive, entries[name], manifests.CODE, (size,))
+        values = npyfile.read(archive, entries[name + manifests.CODEBOOK], manifests.VALUE, (count,))
+    if manifests.digest(data + values) != described["sha256"]:
         raise damaged(f"array {name!r} does not match its checksum")
-    array = aligned_empty(shape, np.int8 if described["dtype"] == manifests.INTEGER else np.float32)
-    array[...] = np.frombuffer(data, described["dtype"]).reshape(shape)
+    array = aligned_empty(shape, np.int8 if dtype == manifests.INTEGER else np.float32)
+    try:
+        array[...] = (np.frombuffer(data, dtype).reshape(shape) if count is None else
+                      codebook.decode(np.frombuffer(data, np.uint8), np.frombuffer(values, manifests.VALUE), shape))
+    except ModelFileError as error:
+        raise damaged(f"array {name!r}: {error}") from None
     return array
 
 

@@ -20,6 +20,7 @@ MAX_FILE_BYTES = (1 << 30) + (1 << 24)
 MAX_INFLATION, FREE_BYTES = 100, 1 << 24
 
 _END = struct.Struct("<4s4H2LH")  # the zip's last record: entries, and size and place of the list of entries
+_ZLIB_FRAME = 6  # bytes around deflated data that a zip leaves out
 _DIRECTORY_BYTES = 512  # an entry in that list is 46 bytes and its name
 
 
@@ -40,21 +41,42 @@ def header(dtype, shape):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER - 10) + text.ljust(HEADER - 11).encode("ascii") + b"\n"
 
 
-def pack(entries):
-    """A zip archive, as bytes. entries: {name: (dtype, array)}; equal arrays give equal bytes (dates are fixed)."""
+def pack(entries, more=0):
+    """A zip archive, as bytes. entries: {name: (dtype, array)}; equal arrays give equal bytes (dates are fixed).
+
+    more: bytes that whoever reads the entries makes of them, beyond their own.
+    """
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        for name, (data, _, deflate) in _packed(entries, more).items():
+            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            info.create_system, info.external_attr = 3, 0o644 << 16
+            archive.writestr(info, data, zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED, 9)
+    return memory.getvalue()
+
+
+def packed_bytes(entries, more=0):
+    """Bytes that the entries take in pack's archive, without their names."""
+    return sum(size for _, size, _ in _packed(entries, more).values())
+
+
+def _packed(entries, more):
+    """{name: (bytes with their header, bytes in the archive, are they deflated?)}."""
     stored = {name: header(dtype, array.shape) + array.astype(dtype).tobytes()
               for name, (dtype, array) in entries.items()}
     packed = {name: len(zlib.compress(data, 9)) for name, data in stored.items()}
     # Where everything together shrinks like a bomb, `contents` would refuse it: then nothing is deflated.
-    harmless = sum(map(len, stored.values())) <= MAX_INFLATION * sum(packed.values()) + FREE_BYTES
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w") as archive:
-        for name, data in stored.items():
-            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-            info.create_system, info.external_attr = 3, 0o644 << 16
-            deflate = harmless and packed[name] < 0.95 * len(data)
-            archive.writestr(info, data, zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED, 9)
-    return memory.getvalue()
+    harmless = believable(sum(map(len, stored.values())) + more, sum(packed.values()))
+    made = {}
+    for name, data in stored.items():
+        deflate = harmless and packed[name] < 0.95 * len(data)
+        made[name] = data, packed[name] - _ZLIB_FRAME if deflate else len(data), deflate
+    return made
+
+
+def believable(total, size):
+    """May a file of `size` bytes unpack to `total`?"""
+    return total <= MAX_INFLATION * size + FREE_BYTES
 
 
 def contents(file):
@@ -72,7 +94,7 @@ def contents(file):
             raise damaged(f"{info.filename[:60]!r} is encrypted or packed by an unusual method")
         found[info.filename[:-4]] = info
         total += info.file_size
-    if total > MAX_INFLATION * file.seek(0, io.SEEK_END) + FREE_BYTES:
+    if not believable(total, file.seek(0, io.SEEK_END)):
         raise damaged(f"would unpack to {total:,} bytes, far more than a file of its size holds")
     return archive, found
 

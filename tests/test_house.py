@@ -17,7 +17,7 @@ PAGES = PACKAGE + [page for name in ("examples", "benchmarks", "tests")
 
 # A module imports only from lines above its own, or from its own package. Names on one line do not know each other.
 FLOW = ["errors",
-        "files npyfile cli",
+        "files npyfile codebook cli",
         "kernels",
         "layers",
         "data",

@@ -136,17 +136,18 @@ def test_numpy_opens_the_file_without_pickle_and_the_manifest_tells_all(tmp_path
 
 
 def test_weights_that_deflate_well_are_loaded_too(tmp_path):
-    model = Classifier(Sequential([Flatten(), Dense(3000, 3000), Dense(3000, 2)]), (1, 50, 60), ("a", "b"))
-    model.set_params({name: np.zeros(shape, np.float32) for name, shape in model.param_shapes().items()})
-    npcbnet.save(model, tmp_path / "zeros.npz")  # 36 MB of zeros would deflate 1,000-fold: that is what a bomb does
-    assert np.array_equal(npcbnet.load(tmp_path / "zeros.npz").params["net.1.weight"], model.params["net.1.weight"])
-    assert os.path.getsize(tmp_path / "zeros.npz") > 36e6
+    model = Classifier(Sequential([Flatten(), Dense(3000, 4000), Dense(4000, 2)]), (1, 50, 60), ("a", "b"))
+    model.set_params({name: np.resize(np.arange(300, dtype=np.float32), shape)
+                      for name, shape in model.param_shapes().items()})
+    npcbnet.save(model, tmp_path / "same.npz")  # 48 MB would deflate 180-fold: that is what a bomb does
+    assert np.array_equal(npcbnet.load(tmp_path / "same.npz").params["net.1.weight"], model.params["net.1.weight"])
+    assert os.path.getsize(tmp_path / "same.npz") > 48e6
     small_zeros = small()
     for array in small_zeros.params.values():
         array[:] = 0
     npcbnet.save(small_zeros, tmp_path / "small.npz")
     npcbnet.load(tmp_path / "small.npz")
-    assert os.path.getsize(tmp_path / "small.npz") < 0.5 * small_zeros.parameter_bytes()
+    assert os.path.getsize(tmp_path / "small.npz") < 0.6 * small_zeros.parameter_bytes()
 
 
 # --- names ---

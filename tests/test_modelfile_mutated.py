@@ -12,6 +12,7 @@ import numpy as np
 import npcbnet
 from npcbnet import nets, npyfile
 from npcbnet.compress.quantise import quantise
+from npcbnet.compress.share import share
 from npcbnet.errors import ModelFileError
 from tests.test_modelfile_hostile import models, npy, pack, saved, unpack
 
@@ -95,8 +96,11 @@ def mutate_entries(manifest, entries, rng):
     name = rng.choice(list(entries))
     data = mutate_bytes(entries[name], rng) if rng.random() < 0.3 else (
         entries[name][:npyfile.HEADER] + mutate_bytes(entries[name][npyfile.HEADER:] or b"0000", rng))
-    manifest["arrays"][name[:-4]]["sha256"] = hashlib.sha256(data[npyfile.HEADER:]).hexdigest()
-    return entries | {name: data}
+    entries = entries | {name: data}
+    array = name[:-4].removesuffix(".codebook")
+    stored = [entries[key][npyfile.HEADER:] for key in (f"{array}.npy", f"{array}.codebook.npy") if key in entries]
+    manifest["arrays"][array]["sha256"] = hashlib.sha256(b"".join(stored)).hexdigest()
+    return entries
 
 
 def mutated(path, data, rng):
@@ -119,6 +123,7 @@ def test_3000_mutated_files(tmp_path):
     rng, path = random.Random(2024), tmp_path / "m.npz"
     sound = [saved(tmp_path, model, dtype) for model in models().values() for dtype in ("float32", "float16")]
     sound += [saved(tmp_path, model) for model in quantised()]
+    sound += [saved(tmp_path, share(models()["classifier"], centroids)) for centroids in (12, 40)]
     loaded, reasons, slowest, start = 0, set(), 0.0, time.perf_counter()
     for number in range(3000):
         mutated(path, sound[number % len(sound)], rng)

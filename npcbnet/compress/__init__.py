@@ -3,5 +3,10 @@
     from npcbnet.compress.quantise import quantise
     small = quantise(model, images)              # images that were not trained on, and not of the test set
 
+Or a compression for each layer, chosen under budgets:
+
+    from npcbnet.compress import adadeep
+    found = adadeep.search(model, dataset, adadeep.Budgets(max_drop=0.5, storage_bytes=100_000))
+
 `python -m npcbnet.compress` makes one, says what it costs, and saves it.
 """

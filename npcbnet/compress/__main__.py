@@ -4,16 +4,26 @@ import json
 import sys
 
 from npcbnet.cli import run_command
+from npcbnet.errors import UsageError
 
 EXAMPLE = """examples:
   python -m npcbnet.compress digits-lenet --int8            weights and sums in 8-bit integers
   python -m npcbnet.compress mnist-cbnet-table1 --prune 0.8 --out pruned.npz    four in five weights left out
   python -m npcbnet.compress runs/mnist/cbnet.npz --float16 --data mnist --json
-  python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    the most important neurons alone, three subgraphs in one file
+  python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    the most important neurons: three nets in a file
+  python -m npcbnet.compress mnist-lenet --adadeep --max-bytes 100000 --max-macs 600000 --max-drop 1
 
 Dense layers on one image wait for their weights, so fewer or shorter ones are faster. Convolutions hardly do: as
 integers they take a quarter of the file, but can be slower than floats; with --dense-only they stay as they are.
+--adadeep chooses a compression for each layer of a classifier (low rank, sparse, separable, fire, pruned, shared) so
+that the network meets the budgets; without any: half a point of accuracy, 2/3 of the bytes, 4/5 of the time. Where it
+cannot, it says by how much it fails, saves nothing and ends with status 1.
 Scales are measured on validation images, fitting after pruning sees training images; the test set only judges."""
+
+BUDGETS = [("--max-drop", "POINTS", "so many points of accuracy less on validation images"),
+           ("--max-ms", "MS", "so many milliseconds an image"), ("--max-bytes", "B", "so many bytes of parameters"),
+           ("--max-mj", "MJ", "so many millijoules an image, by a model of the processor's power"),
+           ("--max-macs", "M", "so many multiply-adds an image")]
 
 
 def parser():
@@ -28,6 +38,11 @@ def parser():
                        help="leave out this share (0..1) of the weights of large dense layers")
     kinds.add_argument("--subflow", type=float, nargs="+", metavar="UTILISATION",
                        help="keep this share (0..1) of each layer's neurons and train them; several nest in one file")
+    kinds.add_argument("--adadeep", action="store_true", help="choose a compression for each layer, under budgets")
+    for option, metavar, what in BUDGETS:
+        p.add_argument(option, type=float, metavar=metavar, help=f"with --adadeep: at most {what}")
+    p.add_argument("--quick", action="store_true", help="with --adadeep: search with 2,000 images")
+    p.add_argument("--save-anyway", action="store_true", help="with --adadeep: save what misses a budget, too")
     p.add_argument("--dense-only", action="store_true", help="with --int8: leave convolutions in floats")
     p.add_argument("--data", help="data set that calibrates and judges: a name or a path (default: the model's own)")
     p.add_argument("--out", metavar="FILE", help="file to write (default: MODEL-KIND.npz in this folder)")
@@ -45,9 +60,14 @@ def main(arguments=None):
         from npcbnet.compress import variant
         kind = next(kind for kind in variant.KINDS if getattr(options, kind) not in (None, False))
         share = options.subflow if kind == "subflow" else options.prune
-        result = variant.compress(options.model, kind, share, not options.dense_only, options.data,
-                                  options.out, options.seed, options.threads)
+        budgets = {"max_drop": options.max_drop, "latency_ms": options.max_ms, "storage_bytes": options.max_bytes,
+                   "energy_mj": options.max_mj, "macs": options.max_macs}
+        if kind != "adadeep" and any(limit is not None for limit in budgets.values()):
+            raise UsageError("budgets (--max-...) go with --adadeep alone")
+        result = variant.compress(options.model, kind, share, not options.dense_only, options.data, options.out,
+                                  options.seed, options.threads, budgets, options.quick, options.save_anyway)
         print(json.dumps(result, indent=2) if options.json else variant.text(result))
+        return 0 if result.get("met", True) else 1
 
     return run_command(go)
 

@@ -17,7 +17,9 @@ from npcbnet.errors import UsageError
 
 PERCENTILES = (100.0, 99.99, 99.9)  # of a layer's inputs: what the greatest integer stands for
 CALIBRATION, FITTED, TIMED = 512, 5000, 200  # validation, training and test images for each purpose
-KINDS = ("float16", "int8", "prune", "subflow")
+KINDS = ("float16", "int8", "prune", "subflow", "adadeep")
+COSTS = (("multiply-adds", "macs", "{:,}"), ("parameters, bytes", "storage_bytes", "{:,}"),
+         ("one image, mJ", "energy_mj", "{:.4f}"))  # rows of a result of AdaDeep
 
 
 def dataset_of(model, name=None):
@@ -97,26 +99,43 @@ def compare(before, after, dataset, threads=1):
     return result
 
 
-def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, seed=0, threads=1):
+def select(model, dataset, budgets, seed=0, threads=1, quick=False):
+    """(the variant that AdaDeep finds for budgets, {name: limit}; {} for its own; how it was made as a dict)."""
+    from npcbnet.compress import adadeep
+    given = {name: limit for name, limit in budgets.items() if limit is not None}
+    chosen = adadeep.Budgets(**given) if given else adadeep.default_budgets(model)
+    found = adadeep.search(model, dataset, chosen, seed=seed, threads=threads, quick=quick, quiet=False)
+    return found.model, {"kind": "adadeep", "seed": seed, "budgets": chosen.given(), "met": found.met,
+                         "missed": found.missed, "choices": found.choices,
+                         "costs": {"before": found.before, "after": found.costs}}
+
+
+def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, seed=0, threads=1, budgets=None,
+             quick=False, anyway=False):
     """Load a model, make the variant, judge and save it; the figures as a dict that json can write.
 
-    name: pretrained, or a model file's path; kind, share, convolutions: as `make`; dataset: a name or path, default:
-    the model's own; out: the file, default: NAME-KIND.npz in this folder. Raises UsageError, and what load and save
-    raise.
+    name: pretrained, or a model file's path; kind, share, convolutions: as `make`, or kind "adadeep": budgets and quick
+    as `select`, and a variant that misses a budget is saved only with `anyway`; dataset: a name or path, default: the
+    model's own; out: the file, default: NAME-KIND.npz in this folder. Raises UsageError, and what load and save raise.
     """
     if seed < 0:
         raise UsageError(f"the seed must be at least 0, not {seed}")
     model = modelfile.load(name)
     chosen = dataset_of(model, dataset)
-    after, how = make(model, chosen, kind, share, convolutions, seed, threads)
+    after, how = (select(model, chosen, budgets or {}, seed, threads, quick) if kind == "adadeep" else
+                  make(model, chosen, kind, share, convolutions, seed, threads))
     figures = compare(model, after, chosen, threads)
+    result = {"model": str(name), "data": chosen.name, **how, **figures}
+    if not (how.get("met", True) or anyway):
+        return {**result, "out": None}
     if kind == "subflow":
-        figures["macs"] = {"before": model.macs(), "after": after.macs()}
-        figures["subgraphs"] = subgraph_rows(after, chosen, threads)
-    after.record = {**model.record, **after.record, "compressed": how, "test_accuracy": figures["test_accuracy"]["after"]}
+        result["macs"] = {"before": model.macs(), "after": after.macs()}
+        result["subgraphs"] = subgraph_rows(after, chosen, threads)
+    after.record = {**model.record, **after.record, "compressed": how,
+                    "test_accuracy": figures["test_accuracy"]["after"]}
     path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
     modelfile.save(after, path, "float16" if kind == "float16" else "float32")
-    return {"model": str(name), "data": chosen.name, **how, **figures, "out": str(path),
+    return {**result, "out": str(path),
             "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
 
 
@@ -135,11 +154,21 @@ def text(result):
         return f"{what:<22}{form.format(values['before']):>12} -> {form.format(values['after']):>10}  {more}".rstrip()
 
     lines = [f"{result['model']} with {result['kind']}, judged on {result['data']}"]
+    lines += [f"layer {one['place']}, {one['layer']}: {one['compression']} "
+              f"{'' if one['amount'] is None else format(one['amount'], 'g')}".rstrip()
+              for one in result.get("choices", [])]
     for split in ("validation", "test"):
         lines.append(row(f"{split} accuracy", result[f"{split}_accuracy"], "{:.2%}",
                          f"drop {result[f'{split}_drop_points']:.2f} points"))
-    time, size = result["latency_ms"], result["file_bytes"]
+    time = result["latency_ms"]
     lines.append(row("one image, ms", time, "{:.4f}", f"{time['before'] / time['after']:.2f} times as fast"))
+    if "choices" in result:
+        costs = result["costs"]
+        lines += [row(what, {key: costs[key][name] for key in costs}, form) for what, name, form in COSTS]
+        lines += [f"budget missed: {line}" for line in result["missed"]]
+    if result["out"] is None:
+        return "\n".join([*lines, "not saved; --save-anyway keeps it all the same"])
+    size = result["file_bytes"]
     lines.append(row("file, bytes", size, "{:,}", f"{size['before'] / size['after']:.2f} times as small"))
     if "macs" in result:
         lines.append(row("multiply-adds", result["macs"], "{:,}"))

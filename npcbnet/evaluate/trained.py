@@ -1,6 +1,6 @@
 """What one seed of an evaluation trains on one data set. Each stage is kept in a folder of its own and trained once."""
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from npcbnet import data, modelfile, pipeline, recipes, run as runs
@@ -79,8 +79,9 @@ def _kept(folder, key, models, make, quiet):
 
 def _adadeep(lenet, dataset, folder, options):
     """(model, row) that AdaDeep's search finds under its default budgets."""
-    budgets = adadeep.budgets_for(lenet)
+    budgets = adadeep.default_budgets(lenet)
     found = adadeep.search(lenet, dataset, budgets, checkpoint=folder / "checkpoint-adadeep.npz", **options)
-    choices = "; ".join(f"{choice['layer']}: {choice['compression']}" for choice in found.choices)
-    return found.model, {"choices": choices, "met": found.met, "missed": "; ".join(found.missed) or None,
-                         "budgets": asdict(budgets), "storage_bytes": found.costs["storage_bytes"]}
+    chosen = [f"layer {one['place']}, {one['layer']}: {one['compression']} "
+              f"{'' if one['amount'] is None else format(one['amount'], 'g')}".rstrip() for one in found.choices]
+    return found.model, {"choices": "; ".join(chosen), "met": found.met, "missed": "; ".join(found.missed) or None,
+                         "budgets": budgets.given(), "storage_bytes": found.costs["storage_bytes"]}

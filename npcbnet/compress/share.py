@@ -1,0 +1,69 @@
+"""Weight sharing: the weights of a layer take few values, and a model file stores short codes for them.
+
+    weights  .52 -.11 .49 .47 -.08 ...   ->   centroids [-.10 .50]   weights  .50 -.10 .50 .50 -.10 ...
+
+Centroids are found by k-means from a linear start (Han et al., 2016, Deep Compression, section 3; TensorFlow's model
+optimisation toolkit does the same). npcbnet.codebook is what becomes of them in a file.
+"""
+import copy
+
+import numpy as np
+
+from npcbnet.codebook import LEAST_WEIGHTS, MOST
+from npcbnet.errors import UsageError
+
+ROUNDS = 100  # of k-means, at most; it has come to rest long before
+
+
+def share(model, centroids):
+    """A copy of the model whose weights have at most `centroids` values in each layer, chosen layer by layer.
+
+    Biases, statistics, integers and layers of fewer than LEAST_WEIGHTS weights stay as they are. Raises UsageError for
+    another number than 2..MOST.
+    """
+    check(centroids)
+    made, kept = copy.deepcopy(model), {*model.integers, *model.scales, *model.statistics}
+    for name, array in made.params.items():
+        if name not in kept and is_weight(array):
+            array[...] = shared(array, centroids)[0]
+    return made
+
+
+def check(centroids):
+    """Raise UsageError unless a codebook can have so many centroids."""
+    if isinstance(centroids, bool) or not isinstance(centroids, (int, np.integer)) or not 2 <= centroids <= MOST:
+        raise UsageError(f"a codebook has 2 to {MOST} centroids, not {centroids!r:.40}")
+
+
+def is_weight(array):
+    """Does a parameter have enough weights, and is it no bias?"""
+    return array.ndim > 1 and array.size >= LEAST_WEIGHTS
+
+
+def shared(weight, centroids):
+    """weight of any shape -> (the same with at most so many values, codes: which of them, uint8 of the same shape)."""
+    flat = weight.astype(np.float64).reshape(-1)
+    values = k_means(flat, centroids)
+    codes = nearest(flat, values)
+    return values.astype(weight.dtype)[codes].reshape(weight.shape), codes.astype(np.uint8).reshape(weight.shape)
+
+
+def k_means(values, count):
+    """values (N,) -> ascending centroids (count,), float64: where k-means comes to rest, begun evenly from the least to
+    the greatest value (linear initialisation: rare large weights matter). A centroid that is nearest to none stays."""
+    values = np.sort(values)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    centroids = np.linspace(values[0], values[-1], count)
+    for _ in range(ROUNDS):
+        ends = np.concatenate([[0], np.searchsorted(values, (centroids[1:] + centroids[:-1]) / 2), [len(values)]])
+        sizes = np.diff(ends)
+        moved = np.where(sizes > 0, np.diff(sums[ends]) / np.maximum(sizes, 1), centroids)
+        if np.array_equal(moved, centroids):
+            break
+        centroids = np.sort(moved)
+    return centroids
+
+
+def nearest(values, centroids):
+    """values (N,), ascending centroids (K,) -> the number of the nearest one for each, (N,)."""
+    return np.searchsorted((centroids[1:] + centroids[:-1]) / 2, values)
