@@ -47,7 +47,8 @@ class ClassifierTask:
     """
 
     def __init__(self, net, labels, teacher=None, temperature=3.0, hard=0.3):
-        self.net, self.labels, self.teacher = net, labels, teacher
+        self.net, self.labels = net, labels
+        self.teacher = None if teacher is None else np.ascontiguousarray(teacher)  # its bytes are part of fingerprint
         self.temperature, self.hard = temperature, hard
 
     @property
