@@ -9,7 +9,7 @@ EXAMPLE = """examples:
   python -m npcbnet.compress digits-lenet --int8            weights and sums in 8-bit integers
   python -m npcbnet.compress mnist-cbnet-table1 --prune 0.8 --out pruned.npz    four in five weights left out
   python -m npcbnet.compress runs/mnist/cbnet.npz --float16 --data mnist --json
-  python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    the most important neurons alone, three subgraphs in one file
+  python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    three subgraphs of the most important neurons
 
 Dense layers on one image wait for their weights, so fewer or shorter ones are faster. Convolutions hardly do: as
 integers they take a quarter of the file, but can be slower than floats; with --dense-only they stay as they are.

@@ -113,7 +113,8 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     if kind == "subflow":
         figures["macs"] = {"before": model.macs(), "after": after.macs()}
         figures["subgraphs"] = subgraph_rows(after, chosen, threads)
-    after.record = {**model.record, **after.record, "compressed": how, "test_accuracy": figures["test_accuracy"]["after"]}
+    after.record = {**model.record, **after.record, "compressed": how,
+                    "test_accuracy": figures["test_accuracy"]["after"]}
     path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
     modelfile.save(after, path, "float16" if kind == "float16" else "float32")
     return {"model": str(name), "data": chosen.name, **how, **figures, "out": str(path),
