@@ -232,8 +232,9 @@ def test_levels_that_are_none_are_neither_saved_nor_loaded(name, value, tmp_path
 
 @pytest.mark.parametrize("place, field, value, match", [
     (0, "upto", -1, "upto must be"), (0, "upto", 127, "upto must be"), (0, "upto", 1.0, "upto must be"),
-    (0, "upto", 0, "not that of a classifier"), (0, "rows", 9, "maps of 9 x 8"), (0, "rows", 10 ** 9, "maps of"),
-    (0, "stride", 2, "maps of 8 x 8"), (0, "kernel", 2000, "kernel of 2000"), (4, "in_features", 255, "cannot work"),
+    (0, "upto", 0, "not that of a classifier"), (0, "rows", 9, "layer 1 of 5.*rows=9"),
+    (0, "rows", 10 ** 9, "layer 1 of 5"), (0, "stride", 2, "layer 1 of 5"),
+    (0, "kernel", 2000, "kernel of 2000"), (4, "in_features", 255, "cannot work"),
     (4, "upto", "1", "upto must be"), (4, "out_features", 10 ** 9, "cannot work|parameters")])
 def test_configurations_that_do_not_fit(place, field, value, match, tmp_path):
     npcbnet.save(small(), tmp_path / "good.npz")

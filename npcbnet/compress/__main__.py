@@ -10,7 +10,7 @@ EXAMPLE = """examples:
   python -m npcbnet.compress digits-lenet --int8            weights and sums in 8-bit integers
   python -m npcbnet.compress mnist-cbnet-table1 --prune 0.8 --out pruned.npz    four in five weights left out
   python -m npcbnet.compress runs/mnist/cbnet.npz --float16 --data mnist --json
-  python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    the most important neurons: three nets in a file
+  python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    three subgraphs of the most important neurons
   python -m npcbnet.compress mnist-lenet --adadeep --max-bytes 100000 --max-macs 600000 --max-drop 1
 
 Dense layers on one image wait for their weights, so fewer or shorter ones are faster. Convolutions hardly do: as

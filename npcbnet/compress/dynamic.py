@@ -15,6 +15,7 @@ from npcbnet.errors import UsageError
 from npcbnet.nets.images import as_images
 
 BATCHES = 1, 8, 64  # images in the calls that are measured; between them times are interpolated
+FEWEST, LONGEST_S = 3, 0.5  # rounds of one size at least; seconds after which no other begins
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Dynamic:
         """Measure every subgraph anew: returns {utilisation: {images in a call: median ms}}, also in `times_ms`.
 
         images: some to measure with, as for predict; default: noise, of which no pixel can be left out. rounds: calls
-        of each size; the subgraphs take turns, so that a busy moment of the machine hits all of them. Raises
-        UsageError, ShapeError.
+        of each size, fewer where they take long; the subgraphs take turns, so that a busy moment of the machine hits
+        all of them. Raises UsageError, ShapeError.
         """
         if images is None:
             shape = max(BATCHES), *self.input_shape
@@ -67,7 +68,9 @@ class Dynamic:
             batch = images[np.arange(count) % len(images)]
             for predictor in self._predictors.values():  # nothing is measured cold
                 predictor.predict(batch)
-            times = [[_timed(predictor, batch)[1] for predictor in self._predictors.values()] for _ in range(rounds)]
+            times, begin = [], time.perf_counter()
+            while len(times) < rounds and (len(times) < FEWEST or time.perf_counter() - begin < LONGEST_S):
+                times.append([_timed(predictor, batch)[1] for predictor in self._predictors.values()])
             for utilisation, median in zip(self.utilisations, np.median(times, axis=0)):
                 self.times_ms[utilisation][count] = float(median)
         return self.times_ms

@@ -101,7 +101,7 @@ def walk(layer, name, shape):
 
 
 def ranked(name, importance, shape, utilisations):
-    """The level of each neuron, int8 of `shape`, by its importance. Of equal ones the first goes before. Raises UsageError."""
+    """The level of each neuron, int8 of `shape`, by importance; of equals the first goes before. Raises UsageError."""
     importance = np.asarray(importance, np.float64)
     if importance.shape != shape or not np.isfinite(importance).all():
         raise UsageError(f"the importance of {name} must be finite numbers of shape {shape}, "

@@ -1,4 +1,4 @@
-"""Fully connected layer that computes some of its outputs from some of its inputs: the neurons that a subgraph keeps."""
+"""Fully connected layer that computes some outputs from some inputs: the neurons that a subgraph keeps."""
 import numpy as np
 
 from npcbnet.kernels import dense

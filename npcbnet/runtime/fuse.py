@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers import (ActiveConv2d, ActiveDense, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, ReLU6,
-                            Quantized, QuantizedConv2d, Reshape, Residual, Sequential)
+from npcbnet.layers import (ActiveConv2d, ActiveDense, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout,
+                            Flatten, MaxPool2d, Quantized, QuantizedConv2d, ReLU, ReLU6, Reshape, Residual,
+                            Sequential)
 
 NO_BOUNDS = (-np.inf, np.inf)
 TOO_FAR = 1e30  # from zero: sums on the way (Winograd's are larger than their results) might overflow
@@ -31,8 +32,8 @@ class Operation:
     with a batch normalisation's scale. window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and
     columns before a fused 2x2 maximum (pool). bounds: the result is clamped to them. parts: the operations of a
     residual's body and of its shortcut. active: of an active convolution, which outputs it computes, (F, P, Q) bool;
-    an active dense layer's weight and bias are those of its active inputs and outputs alone. reach: no result, nor any sum on the way, is further from zero, for images in
-    0..1.
+    an active dense layer's weight and bias are those of its active inputs and outputs alone. reach: no result, nor any
+    sum on the way, is further from zero, for images in 0..1.
     """
 
     kind: str

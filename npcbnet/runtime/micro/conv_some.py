@@ -6,9 +6,9 @@
 `together` places of one filter go side by side: each row of weights is loaded once for all of them, each place has a
 sum of its own. At the end the lanes of all sums are added up, two sums at a time in one vector.
 
-row: x (corner of the frame), w, b, offsets (of each place's window, int64), filters (of each block's, int64), y (a float
-a place), blocks, rows (offsets of the C K rows of a window, int64), C K. fixed: kernel, together (a power of 2). Weights
-are packed (F, C, K, row filled up), biases (F,).
+row: x (corner of the frame), w, b, offsets (of each place's window, int64), filters (of each block's, int64), y (a
+float a place), blocks, rows (offsets of the C K rows of a window, int64), C K. fixed: kernel, together (a power of 2).
+Weights are packed (F, C, K, row filled up), biases (F,).
 """
 from npcbnet.runtime.assembler import FLOAT, NUMBER
 

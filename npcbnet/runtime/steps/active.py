@@ -94,7 +94,7 @@ def windows(number, shape):
 
 
 def scatter(program, x, y, sources, there, bounds=NO_BOUNDS, sure=False):
-    """The step y[there[i]] = clamp(the largest of x[sources[i]]). sources (M, 1 or 4), there (M, 1 or 3): places in y."""
+    """The step y[there[i]] = clamp(the largest of x[sources[i]]). sources (M, 1 or 4); there (M, 1 or 3), in y."""
     if len(there):
         to = there @ [y.channel, y.row, y.group][:there.shape[1]]
         program.step("scatter", x.memory, y.corner(), program.weight(sources * program.group, np.int64),
