@@ -44,7 +44,7 @@ class Options:
 
 
 def evaluate(options, out, folder=None, quiet=False):
-    """The whole evaluation; writes report.json, .md, .html and pictures into `folder` (default: out), returns the report.
+    """The whole evaluation; writes the report and its pictures into `folder` (default: out) and returns the report.
 
     What was trained stays in out/DATASET-SEED and is not trained again; measuring is done anew each time, all of it in
     one go. Raises UsageError, DataError and what training raises.
