@@ -27,7 +27,7 @@ class Scope:
     power_s: float = 2.0
     mix: int = 300
     repeats: int = 3
-    utilisations: tuple = (0.1, 0.25, 0.5, 0.75)
+    utilisations: tuple = (0.1, 0.25, 0.5)
 
 
 FULL = Scope()
