@@ -1,13 +1,14 @@
 """AdaDeep: each compression by itself, the menu, budgets and the score, the search, the command."""
 import copy
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet import modelfile, runtime
+from npcbnet import checkpoint, modelfile, runtime
 from npcbnet.compress import adadeep
 from npcbnet.compress.__main__ import main
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
@@ -82,7 +83,7 @@ def test_the_nearest_matrix_of_a_rank():
 def test_a_convolution_that_is_separable_stays_what_it_is(stride, pad):
     rng = np.random.default_rng(1)
     layer = filled(Conv2d(4, 6, 3, stride, pad), rng)
-    layer.params["weight"] = (rng.normal(size=(6, 4, 1, 1)) * rng.normal(size=(1, 4, 3, 3))).astype(np.float32)
+    layer.params["weight"] = np.ascontiguousarray(rng.normal(size=(6, 4, 1, 1)) * rng.normal(size=(1, 4, 3, 3)), "f4")
     x = rng.normal(size=(3, 4, 9, 8)).astype(np.float32)
     made = Sequential(separate(layer))
     np.testing.assert_allclose(made.forward(x)[0], layer.forward(x)[0], atol=1e-5)
@@ -265,7 +266,8 @@ def test_the_score_and_the_power():
 def test_the_front_from_cheap_to_dear():
     rows = [(1, 9, "a"), (2, 9, "worse than a"), (3, 4, "b"), (4, 5, "worse than b"), (5, 0, "c"), (6, 0, "dear")]
     assert adadeep.spread(rows, 3) == ["a", "b", "c"]
-    assert adadeep.spread(rows, 5) == ["a", "worse than a", "b", "worse than b", "c"]
+    assert adadeep.spread(rows, 2) == ["a", "c"]
+    assert adadeep.spread(rows, 5) == ["a", "worse than a", "b", "c", "dear"]
     assert adadeep.spread(rows, 99) == ["a", "worse than a", "b", "worse than b", "c", "dear"]
     assert adadeep.spread([], 3) == [] and adadeep.evenly([1, 2, 3, 4, 5], 3) == [1, 3, 5]
 
@@ -304,6 +306,22 @@ def test_the_same_bits_on_any_number_of_threads(trained, dataset, tiny, tmp_path
                                                  for name, array in first.model.params.items())
 
 
+def test_a_search_that_was_stopped_ends_the_same(trained, dataset, tiny, tmp_path, monkeypatch):
+    budgets, saved = Budgets(macs=0.7 * trained.macs()), checkpoint.Checkpoint.save
+
+    def stops(self, *arguments):
+        saved(self, *arguments)
+        raise KeyboardInterrupt
+
+    whole = adadeep.search(trained, dataset, budgets, quick=True)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint.Checkpoint, "save", stops)
+        adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
+    assert (tmp_path / "c.npz").exists()
+    again = adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
+    assert all(np.array_equal(array, again.model.params[name]) for name, array in whole.model.params.items())
+
+
 def test_test_images_take_no_part(trained, dataset, tiny):
     dark = replace(dataset, test=Split(np.zeros_like(dataset.test.images), dataset.test.labels))
     budgets = Budgets(macs=0.7 * trained.macs())
@@ -317,7 +335,7 @@ def test_test_images_take_no_part(trained, dataset, tiny):
 def test_budgets_that_nothing_meets(budgets, words, trained, dataset, tiny):
     found = adadeep.search(trained, dataset, budgets, quick=True)
     assert not found.met and found.missed
-    assert pytest.importorskip("re").search(words, " ".join(found.missed))
+    assert re.search(words, " ".join(found.missed))
     assert "over the budget" in found.missed[-1] or "below the least allowed" in found.missed[-1]
     assert found.model.predict(dataset.test.images[:3]).shape == (3,)
 

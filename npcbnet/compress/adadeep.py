@@ -232,18 +232,19 @@ class _Search:
 
 
 def spread(rows, count):
-    """About `count` plans of rows (cost, loss, plan), cheap to dear: each loses less than all that cost less.
+    """At most `count` plans of rows (cost, loss, plan), cheap to dear: each loses less than all that cost less.
 
-    Where there are too few of those, the next best in the same sense are taken, too.
+    Where there are too few of those, the next best in the same sense are taken, too; where too many, evenly some.
     """
     rest, kept = sorted(rows, key=lambda row: row[:2]), []
     while rest and len(kept) < count:
-        least, behind = np.inf, []
+        least, front, behind = np.inf, [], []
         for row in rest:
-            (kept if row[1] < least else behind).append(row)
+            (front if row[1] < least else behind).append(row)
             least = min(least, row[1])
+        kept += evenly(front, count - len(kept))
         rest = behind
-    return evenly([row[2] for row in sorted(kept, key=lambda row: row[:2])], count)
+    return [row[2] for row in sorted(kept, key=lambda row: row[:2])]
 
 
 def evenly(items, count):
