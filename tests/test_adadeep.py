@@ -13,6 +13,7 @@ from npcbnet.compress import adadeep
 from npcbnet.compress.__main__ import main
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
 from npcbnet.compress.channels import influential, reader, with_inputs, with_outputs
+from npcbnet.compress.fire import can_burn, fire, small_window
 from npcbnet.compress.lowrank import factorise
 from npcbnet.compress.menu import KEEP, Choice, Menu
 from npcbnet.compress.quantise import quantise
@@ -104,6 +105,35 @@ def test_each_channels_kernel_is_the_best_of_its_kind():
         separate(filled(Conv2d(4, 4, 3, groups=2), rng))
 
 
+# --- fire ---
+@pytest.mark.parametrize("kernel, pad, small", [
+    (5, 3, (3, 2)), (3, 1, (1, 0)), (5, 2, (1, 0)), (5, 4, None), (4, 1, (2, 0)), (3, 0, None), (1, 0, None),
+    (7, 4, (3, 2))])
+def test_the_least_kernel_that_fits(kernel, pad, small):
+    layer = filled(Conv2d(6, 8, kernel, 1, pad), np.random.default_rng(0))
+    assert small_window(layer) == small and can_burn(layer) == (small is not None)
+    if small is None:
+        with pytest.raises(UsageError, match="cannot become a fire module"):
+            fire(layer)
+        return
+    net = Sequential(fire(layer))
+    assert net.output_shape((6, 11, 9)) == layer.output_shape((6, 11, 9))
+    assert net.macs((6, 11, 9)) < layer.macs((6, 11, 9))
+
+
+def test_a_fire_module_begins_with_what_its_squeeze_lets_through():
+    """Where half the channels are never read, and inputs come from a ReLU, its large half says what the layer says."""
+    rng = np.random.default_rng(5)
+    layer, x = filled(Conv2d(6, 8, 5, pad=3), rng), np.abs(rng.normal(size=(3, 6, 9, 9))).astype(np.float32)
+    layer.params["weight"][:, [0, 2, 3]] = 0
+    made, right = Sequential(fire(layer)).forward(x)[0], layer.forward(x)[0]
+    np.testing.assert_allclose(made[:, 4:], right[:, 4:], atol=1e-4)
+    layer.params["weight"][:, :, [0, 4]] = 0  # what the small kernels do not reach
+    layer.params["weight"][:, :, :, [0, 4]] = 0
+    made, right = Sequential(fire(layer)).forward(x)[0], layer.forward(x)[0]
+    np.testing.assert_allclose(made, right, atol=1e-4)
+
+
 # --- channels ---
 @pytest.mark.parametrize("behind", [[Flatten(), Dense(5 * 25, 7)], [Conv2d(5, 4, 3), Flatten(), Dense(4 * 9, 7)]])
 def test_silent_channels_can_go_without_a_trace(behind):
@@ -163,7 +193,7 @@ def test_every_choice_saves_something(trained):
             fewer, smaller = menu.costs(keep[:i] + (choice,) + keep[i + 1:])
             assert fewer < macs or smaller < size, choice
             kinds.add(choice.compression)
-    assert kinds >= {"pruned", "separable", "low rank", "sparse", "shared"}
+    assert kinds == {"pruned", "separable", "fire", "low rank", "sparse", "shared"}
 
 
 def test_large_networks_keep_their_cheapest_layers(trained, monkeypatch):

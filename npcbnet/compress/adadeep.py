@@ -94,7 +94,7 @@ def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quie
     check_threads(threads)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UsageError(f"the seed must be a whole number of at least 0, not {seed!r:.40}")
-    effort, menu = QUICK if quick else FULL, Menu(model, seed)
+    effort, menu = QUICK if quick else FULL, Menu(model)
     budgets = default_budgets(model) if budgets is None else budgets
     with one_blas_thread():
         trials = Trials(menu, dataset, budgets, effort.images, effort.validation, watts(power_w), seed, threads)
