@@ -11,8 +11,8 @@ from npcbnet.compress.quantise import quantise
 from npcbnet.compress.watch import layers_of
 from npcbnet.data import digits
 from npcbnet.errors import ShapeError, UsageError
-from npcbnet.layers import (BatchNorm2d, Concatenate, Conv2d, Dense, Flatten, LeakyReLU, QuantizedConv2d, QuantizedDense, ReLU,
-                            Residual, Sequential)
+from npcbnet.layers import (BatchNorm2d, Concatenate, Conv2d, Dense, Flatten, LeakyReLU, QuantizedConv2d,
+                            QuantizedDense, ReLU, Residual, Sequential)
 from npcbnet.nets import Classifier
 from tests.runtime_models import filled, names
 

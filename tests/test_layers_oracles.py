@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import (AvgPool2d, BatchNorm2d, Concatenate, Conv2d, ConvTranspose2d, Dense, GlobalAvgPool2d,
-                            GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, ReLU, ReLU6, Residual, Sequential, Tanh, initialise)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Concatenate, Conv2d, ConvTranspose2d, Dense,
+                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU,
+                            LocalResponseNorm, ReLU, ReLU6, Residual, Sequential, Tanh, initialise)
 
 some = settings(max_examples=40 if COMPILED else 12, deadline=None)
 sides, seeds = st.integers(1, 7), st.integers(0, 2 ** 32 - 1)
