@@ -54,9 +54,9 @@ def work_of(model, exit_rate=0.0):
 
 
 def _flat(operations):
-    """Operations that move data: those inside of a residual in its place, reshaping left out."""
+    """Operations that move data: those inside of a residual or concatenation in its place, reshaping left out."""
     for operation in operations:
-        if operation.kind == "residual":
+        if operation.parts:
             yield from (inner for part in operation.parts for inner in _flat(part))
         elif operation.kind != "reshape":
             yield operation

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
                             GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6,
                             Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, initialise)
 from npcbnet.nets import BranchyNet, Classifier
@@ -70,7 +70,8 @@ def on_maps(rng, shape, depth=0):
     """A random layer that takes (C, H, W) images of this shape."""
     channels, side = shape[0], min(shape[1:])
     kind = rng.choice(["conv"] * 5 + ["grouped", "turned", "norm", "norm", "local", "halve", "halve", "max", "average",
-                                      "global", "reshape", "upsample", "residual", "residual", "any", "any", "any"])
+                                      "global", "reshape", "upsample", "residual", "residual", "beside", "beside",
+                                      "any", "any", "any"])
     if kind in ("conv", "grouped", "turned"):
         groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0])) if kind != "conv" else 1
         kernel, stride = int(rng.integers(1, 8)), int(rng.choice([1, 1, 1, 2, 3]))
@@ -88,16 +89,19 @@ def on_maps(rng, shape, depth=0):
     if kind == "local":
         size, alpha, beta, k = int(rng.choice([1, 3, 5])), rng.uniform(0, 0.5), rng.uniform(0.1, 1), rng.uniform(0.5, 2)
         return LocalResponseNorm(size, alpha, beta, k, str(rng.choice(["sum", "mean"])))
-    if kind == "residual" and depth < 2:
-        return residual(rng, shape, depth + 1)
+    if kind in ("residual", "beside") and depth < 2:
+        return residual(rng, shape, depth + 1, kind)
     return {"norm": BatchNorm2d(channels), "halve": MaxPool2d(2 if side > 1 else 1, ceil_mode=bool(rng.integers(4))),
             "global": rng.choice([GlobalAvgPool2d(), GlobalMaxPool2d()]) if rng.random() < 0.3 else anywhere(rng),
             "reshape": Reshape([int(size) for size in rng.permutation(shape)]),
             "upsample": Upsample2d() if max(shape[1:]) <= 20 else anywhere(rng)}.get(kind) or anywhere(rng)
 
 
-def residual(rng, shape, depth):
-    """A Residual whose body and, perhaps, shortcut are random layers and one that makes their shapes one."""
+def residual(rng, shape, depth, kind="residual"):
+    """A Residual whose body and, perhaps, shortcut are random layers and one that makes their shapes one.
+
+    kind "beside": two such bodies in a Concatenate.
+    """
     channels = int(rng.integers(1, 9))
 
     def branch(fits):
@@ -109,6 +113,8 @@ def residual(rng, shape, depth):
                 made = layer.output_shape((made, height, width))[0]
         return Sequential(layers + ([] if made == fits else [Conv2d(made, fits, 3, pad=1)]))
 
+    if kind == "beside":
+        return Concatenate(branch(int(rng.integers(1, 9))), branch(channels))
     if rng.random() < 0.5:
         return Residual(branch(shape[0]))
     return Residual(branch(channels), branch(channels))
@@ -123,11 +129,14 @@ def anywhere(rng):
 
 def on_features(rng, features):
     """A random layer that takes (D,) features."""
-    kind = rng.choice(["dense", "dense", "dense", "softmax", "picture", "picture", "residual", "any", "any", "any"])
+    kind = rng.choice(["dense", "dense", "dense", "softmax", "picture", "picture", "residual", "beside", "any", "any",
+                       "any"])
     if kind == "dense":
         return Dense(features, int(rng.integers(1, 71)))
     if kind == "residual":
         return Residual(Sequential([Dense(features, 9), anywhere(rng), Dense(9, features)]))
+    if kind == "beside":
+        return Concatenate(Sequential([Dense(features, 9), anywhere(rng)]), Sequential([anywhere(rng)]))
     if kind == "softmax":
         return Softmax(float(rng.choice([1.0, 12.5])))
     height = next(side for side in (7, 6, 5, 4, 3, 2, 1) if features % side == 0)

@@ -1,17 +1,19 @@
 """AdaDeep: each compression by itself, the menu, budgets and the score, the search, the command."""
 import copy
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet import modelfile, runtime
+from npcbnet import checkpoint, modelfile, runtime
 from npcbnet.compress import adadeep
 from npcbnet.compress.__main__ import main
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
 from npcbnet.compress.channels import influential, reader, with_inputs, with_outputs
+from npcbnet.compress.fire import can_burn, fire, small_window
 from npcbnet.compress.lowrank import factorise
 from npcbnet.compress.menu import KEEP, Choice, Menu
 from npcbnet.compress.quantise import quantise
@@ -82,7 +84,7 @@ def test_the_nearest_matrix_of_a_rank():
 def test_a_convolution_that_is_separable_stays_what_it_is(stride, pad):
     rng = np.random.default_rng(1)
     layer = filled(Conv2d(4, 6, 3, stride, pad), rng)
-    layer.params["weight"] = (rng.normal(size=(6, 4, 1, 1)) * rng.normal(size=(1, 4, 3, 3))).astype(np.float32)
+    layer.params["weight"] = np.ascontiguousarray(rng.normal(size=(6, 4, 1, 1)) * rng.normal(size=(1, 4, 3, 3)), "f4")
     x = rng.normal(size=(3, 4, 9, 8)).astype(np.float32)
     made = Sequential(separate(layer))
     np.testing.assert_allclose(made.forward(x)[0], layer.forward(x)[0], atol=1e-5)
@@ -101,6 +103,35 @@ def test_each_channels_kernel_is_the_best_of_its_kind():
         assert error == pytest.approx(np.sqrt(np.square(left).sum()), abs=1e-5)
     with pytest.raises(UsageError, match="groups"):
         separate(filled(Conv2d(4, 4, 3, groups=2), rng))
+
+
+# --- fire ---
+@pytest.mark.parametrize("kernel, pad, small", [
+    (5, 3, (3, 2)), (3, 1, (1, 0)), (5, 2, (1, 0)), (5, 4, None), (4, 1, (2, 0)), (3, 0, None), (1, 0, None),
+    (7, 4, (3, 2))])
+def test_the_least_kernel_that_fits(kernel, pad, small):
+    layer = filled(Conv2d(6, 8, kernel, 1, pad), np.random.default_rng(0))
+    assert small_window(layer) == small and can_burn(layer) == (small is not None)
+    if small is None:
+        with pytest.raises(UsageError, match="cannot become a fire module"):
+            fire(layer)
+        return
+    net = Sequential(fire(layer))
+    assert net.output_shape((6, 11, 9)) == layer.output_shape((6, 11, 9))
+    assert net.macs((6, 11, 9)) < layer.macs((6, 11, 9))
+
+
+def test_a_fire_module_begins_with_what_its_squeeze_lets_through():
+    """Where half the channels are never read, and inputs come from a ReLU, its large half says what the layer says."""
+    rng = np.random.default_rng(5)
+    layer, x = filled(Conv2d(6, 8, 5, pad=3), rng), np.abs(rng.normal(size=(3, 6, 9, 9))).astype(np.float32)
+    layer.params["weight"][:, [0, 2, 3]] = 0
+    made, right = Sequential(fire(layer)).forward(x)[0], layer.forward(x)[0]
+    np.testing.assert_allclose(made[:, 4:], right[:, 4:], atol=1e-4)
+    layer.params["weight"][:, :, [0, 4]] = 0  # what the small kernels do not reach
+    layer.params["weight"][:, :, :, [0, 4]] = 0
+    made, right = Sequential(fire(layer)).forward(x)[0], layer.forward(x)[0]
+    np.testing.assert_allclose(made, right, atol=1e-4)
 
 
 # --- channels ---
@@ -162,7 +193,7 @@ def test_every_choice_saves_something(trained):
             fewer, smaller = menu.costs(keep[:i] + (choice,) + keep[i + 1:])
             assert fewer < macs or smaller < size, choice
             kinds.add(choice.compression)
-    assert kinds >= {"pruned", "separable", "low rank", "sparse", "shared"}
+    assert kinds == {"pruned", "separable", "fire", "low rank", "sparse", "shared"}
 
 
 def test_large_networks_keep_their_cheapest_layers(trained, monkeypatch):
@@ -265,7 +296,8 @@ def test_the_score_and_the_power():
 def test_the_front_from_cheap_to_dear():
     rows = [(1, 9, "a"), (2, 9, "worse than a"), (3, 4, "b"), (4, 5, "worse than b"), (5, 0, "c"), (6, 0, "dear")]
     assert adadeep.spread(rows, 3) == ["a", "b", "c"]
-    assert adadeep.spread(rows, 5) == ["a", "worse than a", "b", "worse than b", "c"]
+    assert adadeep.spread(rows, 2) == ["a", "c"]
+    assert adadeep.spread(rows, 5) == ["a", "worse than a", "b", "c", "dear"]
     assert adadeep.spread(rows, 99) == ["a", "worse than a", "b", "worse than b", "c", "dear"]
     assert adadeep.spread([], 3) == [] and adadeep.evenly([1, 2, 3, 4, 5], 3) == [1, 3, 5]
 
@@ -304,6 +336,22 @@ def test_the_same_bits_on_any_number_of_threads(trained, dataset, tiny, tmp_path
                                                  for name, array in first.model.params.items())
 
 
+def test_a_search_that_was_stopped_ends_the_same(trained, dataset, tiny, tmp_path, monkeypatch):
+    budgets, saved = Budgets(macs=0.7 * trained.macs()), checkpoint.Checkpoint.save
+
+    def stops(self, *arguments):
+        saved(self, *arguments)
+        raise KeyboardInterrupt
+
+    whole = adadeep.search(trained, dataset, budgets, quick=True)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint.Checkpoint, "save", stops)
+        adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
+    assert (tmp_path / "c.npz").exists()
+    again = adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
+    assert all(np.array_equal(array, again.model.params[name]) for name, array in whole.model.params.items())
+
+
 def test_test_images_take_no_part(trained, dataset, tiny):
     dark = replace(dataset, test=Split(np.zeros_like(dataset.test.images), dataset.test.labels))
     budgets = Budgets(macs=0.7 * trained.macs())
@@ -317,7 +365,7 @@ def test_test_images_take_no_part(trained, dataset, tiny):
 def test_budgets_that_nothing_meets(budgets, words, trained, dataset, tiny):
     found = adadeep.search(trained, dataset, budgets, quick=True)
     assert not found.met and found.missed
-    assert pytest.importorskip("re").search(words, " ".join(found.missed))
+    assert re.search(words, " ".join(found.missed))
     assert "over the budget" in found.missed[-1] or "below the least allowed" in found.missed[-1]
     assert found.model.predict(dataset.test.images[:3]).shape == (3,)
 

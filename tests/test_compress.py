@@ -11,8 +11,8 @@ from npcbnet.compress.quantise import quantise
 from npcbnet.compress.watch import layers_of
 from npcbnet.data import digits
 from npcbnet.errors import ShapeError, UsageError
-from npcbnet.layers import (BatchNorm2d, Conv2d, Dense, Flatten, LeakyReLU, QuantizedConv2d, QuantizedDense, ReLU,
-                            Residual, Sequential)
+from npcbnet.layers import (BatchNorm2d, Concatenate, Conv2d, Dense, Flatten, LeakyReLU, QuantizedConv2d,
+                            QuantizedDense, ReLU, Residual, Sequential)
 from npcbnet.nets import Classifier
 from tests.runtime_models import filled, names
 
@@ -74,6 +74,19 @@ def test_batch_normalisation_residuals_and_signs():
     assert signed == [False, True, True, True, False]
     p, q = model.predict_proba(IMAGES[UNSEEN]), made.predict_proba(IMAGES[UNSEEN])
     assert np.abs(p - q).mean() < 0.02 and (p.argmax(axis=1) == q.argmax(axis=1)).mean() > 0.9
+
+
+def test_both_ways_of_a_concatenation():
+    rng = np.random.default_rng(1)
+    ways = Concatenate(Sequential([Conv2d(4, 6, 1)]), Sequential([Conv2d(4, 6, 3, pad=1), ReLU()]))
+    net = Sequential([Conv2d(1, 4, 5, 2, 2), ReLU(), ways, Flatten(), Dense(12 * 14 * 14, 10)])
+    model = Classifier(filled(net, rng), (1, 28, 28), names(10))
+    made = quantise(model, IMAGES[SEEN])
+    assert len(layers_of(made, QuantizedConv2d)) == 3 and not layers_of(made, Conv2d)
+    p, q = model.predict_proba(IMAGES[UNSEEN]), made.predict_proba(IMAGES[UNSEEN])
+    assert np.abs(p - q).mean() < 0.02
+    compiled = npcbnet.runtime.compile(made).predict_proba(IMAGES[UNSEEN])
+    np.testing.assert_allclose(compiled, q, atol=1e-5)
 
 
 def test_convolutions_may_stay_floats():

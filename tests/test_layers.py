@@ -8,9 +8,10 @@ import pytest
 from npcbnet.errors import ModelFileError, NpcbnetError, ShapeError, UsageError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import (LAYERS, AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
-                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6,
-                            Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, from_config, initialise)
+from npcbnet.layers import (LAYERS, AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense, Dropout,
+                            Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU,
+                            ReLU6, Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, from_config,
+                            initialise)
 from npcbnet.layers.base import images_last
 from npcbnet.layers.maxpool2d import pooled_side
 
@@ -21,6 +22,10 @@ CASES = {  # layer and the shape of its input (N, ...); sizes that plain Python 
     "batchnorm2d": [(BatchNorm2d(2), (3, 2, 4, 5)), (BatchNorm2d(3, 0.01, 0.3), (2, 3, 1, 2)),
                     (BatchNorm2d(2), (17, 2, 2, 3)), (BatchNorm2d(1), (1, 1, 1, 1))],
     "clip": [(Clip(-0.31, 0.77), (3, 2, 4, 5)), (Clip(), (1, 7)), (Clip(-1.234, 99), (5, 9))],
+    "concatenate": [(Concatenate(Sequential([Conv2d(2, 3, 3, pad=1), Sigmoid()]), Conv2d(2, 4, 1)), (3, 2, 4, 5)),
+                    (Concatenate(Sequential([]), Sequential([Dense(5, 2), Sigmoid()])), (4, 5)),
+                    (Concatenate(Sequential([BatchNorm2d(2)]), Sequential([Concatenate(Conv2d(2, 1, 1), Sigmoid())])),
+                     (2, 2, 3, 4))],
     "conv2d": [(Conv2d(2, 3, 3), (2, 2, 5, 6)), (Conv2d(3, 6, 5, pad=3), (1, 3, 4, 6)),
                (Conv2d(2, 7, 3, 2, 1), (3, 2, 7, 6)), (Conv2d(2, 5, 1), (17, 2, 2, 3)),
                (Conv2d(4, 2, 4, 3, 2), (2, 4, 8, 9)), (Conv2d(2, 3, 2, 2), (1, 2, 5, 4)),

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import (AvgPool2d, BatchNorm2d, Conv2d, ConvTranspose2d, Dense, GlobalAvgPool2d, GlobalMaxPool2d,
-                            LeakyReLU, LocalResponseNorm, ReLU, ReLU6, Residual, Sequential, Tanh, initialise)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Concatenate, Conv2d, ConvTranspose2d, Dense,
+                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU,
+                            LocalResponseNorm, ReLU, ReLU6, Residual, Sequential, Tanh, initialise)
 
 some = settings(max_examples=40 if COMPILED else 12, deadline=None)
 sides, seeds = st.integers(1, 7), st.integers(0, 2 ** 32 - 1)
@@ -140,6 +141,24 @@ def test_residual_is_a_sum_of_two_ways(N, D, projected, seed):
     assert set(grads) == set(layer.param_shapes())
     if projected:
         agree(grads["shortcut.weight"], x.T @ dy)
+
+
+@some
+@given(sides, st.tuples(sides, sides, sides), st.tuples(sides, sides), seeds)
+def test_concatenate_puts_channels_behind_channels(N, channels, size, seed):
+    C, F, G = channels
+    layer = Concatenate(Sequential([Conv2d(C, F, 1), ReLU()]), Conv2d(C, G, 1))
+    x, y, dy, dx, grads = run(layer, seed, (N, C, *size))
+    one, two = (layer.params[f"{name}.weight"][:, :, 0, 0] for name in ("first.0", "second"))
+    inner = np.einsum("fc,nchw->nfhw", one, x) + layer.params["first.0.bias"][:, None, None]
+    agree(y[:, :F], np.maximum(inner, 0))
+    agree(y[:, F:], np.einsum("gc,nchw->nghw", two, x) + layer.params["second.bias"][:, None, None])
+    back = dy[:, :F] * (inner > 0)
+    agree(dx, np.einsum("fc,nfhw->nchw", one, back) + np.einsum("gc,nghw->nchw", two, dy[:, F:]))
+    agree(grads["first.0.weight"][:, :, 0, 0], np.einsum("nfhw,nchw->fc", back, x))
+    agree(grads["second.bias"], dy[:, F:].sum(axis=(0, 2, 3)))
+    assert set(grads) == set(layer.param_shapes())
+    assert layer.macs((C, *size)) == (F + G) * C * size[0] * size[1]
 
 
 @st.composite

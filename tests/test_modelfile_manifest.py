@@ -56,6 +56,10 @@ def residual(*body, **fields):
     return {"layer": "residual", "body": list(body), **fields}
 
 
+def beside(first, second):
+    return {"layer": "concatenate", "first": first, "second": second}
+
+
 def nested(levels):
     return residual(nested(levels - 1)) if levels else {"layer": "relu"}
 
@@ -155,6 +159,12 @@ EDITS = {
         ("config/net", [residual(*[residual(*[{"layer": "relu"}] * 60)] * 5)], "holds more than 256 layers"),
         ("config/net", [{"layer": "residual", "body": {"layer": "relu"}}], "'body' in its configuration must be"),
         ("config/net", [residual({"layer": "relu"}, shortcut=None)], "'shortcut'.*(cannot be None|must be a list)"),
+        ("config/net", [beside([conv(), conv(in_channels=5)], [conv(kernel=5000)])], "a kernel of 5000"),
+        ("config/net", [beside([conv()], [])], "'second' in its configuration must be a list of 1 to 256"),
+        ("config/net", [beside([conv(pad=2)], [conv()])], "the first way makes .5, 12, 12., the second"),
+        ("config/net", [beside([{"layer": "relu"}] * 200, [{"layer": "relu"}] * 200)], "holds more than 256 layers"),
+        ("config/net", [{"layer": "concatenate", "first": [conv()]}], "has the fields"),
+        ("config/net", [beside([beside([nested(2)], [conv()])], [conv()]), FLAT], "too deep"),
         ("config/net", [residual(FLAT)], "the body makes .144,., the shortcut .1, 12, 12."),
         ("config/net", [residual(conv(kernel=1, pad=0, out_channels=2 ** 22),
                                  conv(kernel=1, pad=0, in_channels=2 ** 22, out_channels=1)), FLAT, dense(144, 3)],

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Flatten, MaxPool2d, ReLU, ReLU6, Reshape,
-                            Residual, Sequential, Sigmoid, Tanh)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, Dense, Flatten, MaxPool2d, ReLU, ReLU6,
+                            Reshape, Residual, Sequential, Sigmoid, Tanh)
 from npcbnet.nets import BranchyNet, Classifier
 from npcbnet.nets.alexnet import alexnet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
@@ -74,7 +74,18 @@ def around(*body, shortcut=None):
     return Residual(Sequential(body), None if shortcut is None else Sequential(shortcut))
 
 
+def beside(first, second):
+    """A Concatenate."""
+    return Concatenate(Sequential(first), Sequential(second))
+
+
 READ_AGAIN = {
+    "side by side": [beside([Conv2d(4, 5, 3, pad=1)], [Conv2d(4, 3, 1)]), MaxPool2d(2), ReLU(), Conv2d(8, 4, 5, pad=4)],
+    "a maximum that no way takes": [beside([Conv2d(4, 5, 3, pad=1), Sigmoid()], [ReLU()]), ReLU(), MaxPool2d(2)],
+    "nothing on either way": [beside([], []), Conv2d(8, 4, 3, pad=2), beside([], [Conv2d(4, 2, 1)]), BatchNorm2d(6)],
+    "in each other": [around(beside([around(beside([Conv2d(4, 1, 3, pad=1)], [Conv2d(4, 3, 1), Tanh()]))], []),
+                             Conv2d(8, 4, 3, pad=1)), beside([Flatten(), Dense(192, 3), Reshape((1, 3, 1))],
+                                                             [Flatten(), Dense(192, 6), Reshape((2, 3, 1))])],
     "a residual begins with one": [around(around(Conv2d(4, 4, 3, pad=1)), Conv2d(4, 4, 1), ReLU(), Conv2d(4, 4, 1))],
     "three of them": [around(around(around(ReLU()), Tanh(), Sigmoid()), Conv2d(4, 4, 3, pad=1), Sigmoid(), Tanh())],
     "both ways are long": [around(Conv2d(4, 7, 3, pad=1), Conv2d(7, 6, 3, pad=1), ReLU(), Conv2d(6, 6, 1),

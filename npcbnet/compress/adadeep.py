@@ -94,7 +94,7 @@ def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quie
     check_threads(threads)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UsageError(f"the seed must be a whole number of at least 0, not {seed!r:.40}")
-    effort, menu = QUICK if quick else FULL, Menu(model, seed)
+    effort, menu = QUICK if quick else FULL, Menu(model)
     budgets = default_budgets(model) if budgets is None else budgets
     with one_blas_thread():
         trials = Trials(menu, dataset, budgets, effort.images, effort.validation, watts(power_w), seed, threads)
@@ -232,18 +232,19 @@ class _Search:
 
 
 def spread(rows, count):
-    """About `count` plans of rows (cost, loss, plan), cheap to dear: each loses less than all that cost less.
+    """At most `count` plans of rows (cost, loss, plan), cheap to dear: each loses less than all that cost less.
 
-    Where there are too few of those, the next best in the same sense are taken, too.
+    Where there are too few of those, the next best in the same sense are taken, too; where too many, evenly some.
     """
     rest, kept = sorted(rows, key=lambda row: row[:2]), []
     while rest and len(kept) < count:
-        least, behind = np.inf, []
+        least, front, behind = np.inf, [], []
         for row in rest:
-            (kept if row[1] < least else behind).append(row)
+            (front if row[1] < least else behind).append(row)
             least = min(least, row[1])
+        kept += evenly(front, count - len(kept))
         rest = behind
-    return evenly([row[2] for row in sorted(kept, key=lambda row: row[:2])], count)
+    return [row[2] for row in sorted(kept, key=lambda row: row[:2])]
 
 
 def evenly(items, count):

@@ -59,11 +59,11 @@ class Budgets:
 
     def limits(self, before):
         """{cost: its limit} for costs of UNITS."""
-        found = {name: getattr(self, name) for name in UNITS if getattr(self, name) is not None}
+        found = {name: getattr(self, name) for name in UNITS}
         if self.latency_share is not None and before["latency_ms"] is not None:
             share = self.latency_share * before["latency_ms"]
-            found["latency_ms"] = min(share, found.get("latency_ms", share))
-        return found
+            found["latency_ms"] = share if self.latency_ms is None else min(share, self.latency_ms)
+        return {name: limit for name, limit in found.items() if limit is not None}
 
     def excess(self, costs, before):
         """{what: by how much it is missed, as a share of its limit} of budgets that `costs` miss.

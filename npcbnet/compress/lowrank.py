@@ -17,6 +17,8 @@ def factorise(layer, rank):
     u, s, v = np.linalg.svd(weight.astype(np.float64), full_matrices=False)
     root = np.sqrt(s[:rank])
     first, second = Dense(layer.in_features, rank), Dense(rank, layer.out_features)
-    first.params = {"weight": (u[:, :rank] * root).astype(weight.dtype), "bias": np.zeros(rank, weight.dtype)}
-    second.params = {"weight": (root[:, None] * v[:rank]).astype(weight.dtype), "bias": layer.params["bias"].copy()}
+    first.params = {"weight": (u[:, :rank] * root).astype(weight.dtype, order="C"),
+                    "bias": np.zeros(rank, weight.dtype)}
+    second.params = {"weight": (root[:, None] * v[:rank]).astype(weight.dtype, order="C"),
+                     "bias": layer.params["bias"].copy()}
     return [first, second]

@@ -16,6 +16,7 @@ import numpy as np
 
 from npcbnet import modelfile
 from npcbnet.compress import channels
+from npcbnet.compress.fire import can_burn, fire
 from npcbnet.compress.lowrank import factorise
 from npcbnet.compress.prune import BLOCK, is_large, largest_blocks
 from npcbnet.compress.separable import separate
@@ -77,11 +78,11 @@ class Menu:
     model that has nothing to choose for.
     """
 
-    def __init__(self, model, seed=0):
+    def __init__(self, model):
         if not isinstance(model, Classifier) or model.integers:
             raise UsageError(f"AdaDeep compresses a Classifier in floats, such as mnist-lenet, not this {model.kind}"
                              + (" in integers" if model.integers else ""))
-        self.model, self.seed, self._made = model, seed, {}
+        self.model, self._made = model, {}
         shapes = model.net.shapes(model.input_shape)
         self.sites = [self._site(place, layer, shapes[place]) for place, layer in enumerate(model.net)
                       if isinstance(layer, Dense) or isinstance(layer, Conv2d) and layer.groups == 1]
@@ -124,7 +125,7 @@ class Menu:
                 before = next(other.layer for other in self.sites if other.reader == site.place)
                 layer = channels.with_inputs(layer, list(kept), before.out_channels)
             after = self.model.net[site.reader] if site.reader is not None else None
-            layers, constraints, outputs = compressed(layer, choice, after, np.random.default_rng(self.seed))
+            layers, constraints, outputs = compressed(layer, choice, after)
             shape = site.shape if kept is None or len(site.shape) < 3 else (len(kept), *site.shape[1:])
             shape = (layer.in_features,) if isinstance(layer, Dense) else shape
             net = Sequential(layers)
@@ -181,6 +182,7 @@ def choices(site):
         counts = {math.ceil(share * F) for share in CHANNELS} if site.reader is not None else ()
         found += [Choice("pruned", count) for count in sorted(counts, reverse=True) if count < F]
         found += [Choice("separable")] if layer.in_channels > 1 and layer.kernel > 1 else []
+        found += [Choice("fire")] if can_burn(layer) else []
     else:
         full = min(layer.in_features, layer.out_features)
         found += [Choice("low rank", round(share * full)) for share in RANKS if share * full >= LEAST_RANK]
@@ -188,10 +190,10 @@ def choices(site):
     return found + ([Choice("shared", count) for count in CENTROIDS] if is_weight(layer.params["weight"]) else [])
 
 
-def compressed(layer, choice, after, rng):
+def compressed(layer, choice, after):
     """(layers in the place of `layer`, their constraints, the output channels that stay or None).
 
-    after: the layer that mixes its channels; rng: draws what cannot be made from the trained weights.
+    after: the layer that mixes its channels. Everything is made from the trained weights.
     """
     kind, amount, weight = choice.compression, choice.amount, layer.params["weight"]
     if kind == "pruned":
@@ -199,6 +201,8 @@ def compressed(layer, choice, after, rng):
         return [channels.with_outputs(layer, kept)], {}, tuple(int(channel) for channel in kept)
     if kind == "separable":
         return separate(layer), {}, None
+    if kind == "fire":
+        return fire(layer), {}, None
     if kind == "low rank":
         return factorise(layer, amount), {}, None
     made, constraints = copy.copy(layer), {}

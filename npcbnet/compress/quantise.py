@@ -10,8 +10,8 @@ import numpy as np
 
 from npcbnet.compress.watch import layers_of, run_everything, watching
 from npcbnet.errors import UsageError
-from npcbnet.layers import (BatchNorm2d, Container, Conv2d, Dense, Quantized, QuantizedConv2d, QuantizedDense,
-                            Residual, Sequential)
+from npcbnet.layers import (BatchNorm2d, Concatenate, Container, Conv2d, Dense, Quantized, QuantizedConv2d,
+                            QuantizedDense, Residual, Sequential)
 from npcbnet.nets import Converter
 from npcbnet.nets.images import as_images
 
@@ -110,7 +110,7 @@ def _replace(layer, seen, percentile):
     if isinstance(layer, Sequential):
         layer.layers = [_quantised(inner, seen[id(inner)], percentile) if id(inner) in seen else inner
                         for inner in layer]
-    elif isinstance(layer, Residual):
+    elif isinstance(layer, (Residual, Concatenate)):
         for field in layer.nested:
             inner = getattr(layer, field)
             if id(inner) in seen:

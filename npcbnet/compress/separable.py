@@ -18,7 +18,7 @@ def separate(layer):
     pointwise = Conv2d(C, F, 1)
     u, s, v = np.linalg.svd(weight.astype(np.float64).transpose(1, 0, 2, 3).reshape(C, F, K * K), full_matrices=False)
     root = np.sqrt(s[:, :1])
-    depthwise.params = {"weight": (root * v[:, 0]).reshape(C, 1, K, K).astype(weight.dtype)}
-    pointwise.params = {"weight": (root * u[:, :, 0]).T.reshape(F, C, 1, 1).astype(weight.dtype),
+    depthwise.params = {"weight": (root * v[:, 0]).reshape(C, 1, K, K).astype(weight.dtype, order="C")}
+    pointwise.params = {"weight": (root * u[:, :, 0]).T.reshape(F, C, 1, 1).astype(weight.dtype, order="C"),
                         "bias": layer.params["bias"].copy() if layer.bias else np.zeros(F, weight.dtype)}
     return [depthwise, pointwise]

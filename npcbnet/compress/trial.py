@@ -106,4 +106,4 @@ def some(split, count, rng):
 def logits(model, images):
     """A Classifier's logits (N, O) for images (N, C, H, W) uint8."""
     return np.concatenate([model.net.forward(as_floats(images[start:start + 256]))[0]
-                           for start in range(0, len(images), 256)]).astype(np.float32)
+                           for start in range(0, len(images), 256)]).astype(np.float32, order="C")

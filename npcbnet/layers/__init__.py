@@ -6,6 +6,7 @@ from npcbnet.layers.avgpool2d import AvgPool2d
 from npcbnet.layers.base import Layer
 from npcbnet.layers.batchnorm2d import BatchNorm2d
 from npcbnet.layers.clip import Clip
+from npcbnet.layers.concatenate import Concatenate
 from npcbnet.layers.container import Container
 from npcbnet.layers.conv2d import Conv2d
 from npcbnet.layers.convtranspose2d import ConvTranspose2d
@@ -29,15 +30,16 @@ from npcbnet.layers.softmax import Softmax
 from npcbnet.layers.tanh import Tanh
 from npcbnet.layers.upsample2d import Upsample2d
 
-__all__ = ["ActiveConv2d", "ActiveDense", "AvgPool2d", "BatchNorm2d", "Clip", "Container", "Conv2d", "ConvTranspose2d",
-           "Dense", "Dropout", "Flatten", "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer", "LeakyReLU",
-           "LocalResponseNorm", "MaxPool2d", "Quantized", "QuantizedConv2d", "QuantizedDense", "ReLU", "ReLU6",
-           "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh", "Upsample2d", "from_config", "initialise"]
+__all__ = ["ActiveConv2d", "ActiveDense", "AvgPool2d", "BatchNorm2d", "Clip", "Concatenate", "Container", "Conv2d",
+           "ConvTranspose2d", "Dense", "Dropout", "Flatten", "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer",
+           "LeakyReLU", "LocalResponseNorm", "MaxPool2d", "Quantized", "QuantizedConv2d", "QuantizedDense", "ReLU",
+           "ReLU6", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh", "Upsample2d", "from_config",
+           "initialise"]
 
 LAYERS = {layer.name: layer for layer in
-          (ActiveConv2d, ActiveDense, AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
-           GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, QuantizedConv2d, QuantizedDense,
-           ReLU, ReLU6, Reshape, Residual, Sigmoid, Softmax, Tanh, Upsample2d)}
+          (ActiveConv2d, ActiveDense, AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense,
+           Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, QuantizedConv2d,
+           QuantizedDense, ReLU, ReLU6, Reshape, Residual, Sigmoid, Softmax, Tanh, Upsample2d)}
 MAX_DEPTH = 8  # of lists and layers in each other: three Residuals; a file may not recurse as deep as it likes
 
 

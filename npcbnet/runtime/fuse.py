@@ -2,6 +2,7 @@
 
     Conv2d, BatchNorm2d, MaxPool2d(2), ReLU     ->  one convolution: other weights, the maximum and the clamp in its end
     Dense, ReLU                                 ->  one dense layer with a clamp in its end
+    Concatenate, MaxPool2d(2)                   ->  both ways with the maximum in their ends, and a copy
     ConvTranspose2d                             ->  pixels spread out with zeros between, and a convolution
     Dropout                                     ->  nothing
 
@@ -12,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.layers import (ActiveConv2d, ActiveDense, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Dropout,
-                            Flatten, MaxPool2d, Quantized, QuantizedConv2d, ReLU, ReLU6, Reshape, Residual,
+from npcbnet.layers import (ActiveConv2d, ActiveDense, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense,
+                            Dropout, Flatten, MaxPool2d, Quantized, QuantizedConv2d, ReLU, ReLU6, Reshape, Residual,
                             Sequential)
 
 NO_BOUNDS = (-np.inf, np.inf)
@@ -21,7 +22,8 @@ TOO_FAR = 1e30  # from zero: sums on the way (Winograd's are larger than their r
 POOLS = ("maxpool2d", "avgpool2d", "globalavgpool2d", "globalmaxpool2d")
 CONVOLUTIONS = ("conv", "quantizedconv2d", "activeconv2d")
 DENSE = ("dense", "activedense")
-CLAMPING = (*CONVOLUTIONS, *DENSE, "quantizeddense", "pool", "clamp", "scale", "residual", "upsample2d")  # on the way
+CLAMPING = (*CONVOLUTIONS, *DENSE, "quantizeddense", "pool", "clamp", "scale", "residual", "concatenate",
+            "upsample2d")  # on the way
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Operation:
     weight, bias: float32 (a quantised layer's weight: int8); of a convolution (F, C / groups, K, K) and (F,), already
     with a batch normalisation's scale. window: a convolution's (stride, pad, groups); behind: (P, Q), its rows and
     columns before a fused 2x2 maximum (pool). bounds: the result is clamped to them. parts: the operations of a
-    residual's body and of its shortcut. active: of an active convolution, which outputs it computes, (F, P, Q) bool;
-    an active dense layer's weight and bias are those of its active inputs and outputs alone. reach: no result, nor any
-    sum on the way, is further from zero, for images in 0..1.
+    residual's body and of its shortcut, or of the two ways that are concatenated. active: of an active convolution,
+    which outputs it computes, (F, P, Q) bool; an active dense layer's weight and bias are those of its active inputs
+    and outputs alone. reach: no result, nor any sum on the way, is further from zero, for images in 0..1.
     """
 
     kind: str
@@ -74,6 +76,10 @@ def fuse(layers, shape):
             elif _halves(layer) and last is not None and last.kind in CONVOLUTIONS and not last.pool \
                     and (last.window[0] == 1 or last.active is not None):
                 operations[-1] = replace(last, after=after, pool=True)
+            elif _halves(layer) and last is not None and last.kind == "concatenate" and last.bounds == NO_BOUNDS \
+                    and last.after == tuple(shape) == last.layer.output_shape(last.before):
+                ways = tuple(fuse([way, layer], last.before) for way in (last.layer.first, last.layer.second))
+                operations[-1] = replace(last, after=after, parts=ways)
             elif isinstance(layer, BatchNorm2d) and last is not None and _plain_conv(last):
                 scale, shift = scale_and_shift(layer)
                 operations[-1] = replace(last, weight=last.weight * scale[:, None, None, None],
@@ -105,11 +111,12 @@ def _reach(operation, before):
         return float((sums * before + np.abs(operation.bias)).max(initial=0))
     if isinstance(layer, Quantized):
         return float((128 * 256 * layer.summed * layer.scale().astype(np.float64) + np.abs(operation.bias)).max())
-    if operation.kind == "residual":
+    if operation.parts:
         parts = [reaching(part, before) for part in operation.parts]
         if not all(step.sure for part in parts for step in part):
             return np.inf
-        return sum(part[-1].reach_behind if part else before for part in parts)
+        ends = [part[-1].reach_behind if part else before for part in parts]
+        return sum(ends) if operation.kind == "residual" else max(ends)
     if operation.kind in ("sigmoid", "tanh"):
         return 1.0
     if operation.kind == "softmax":
@@ -194,6 +201,8 @@ def _operations(layer, before, after, bounds):
     elif isinstance(layer, BatchNorm2d):
         scale, shift = scale_and_shift(layer)
         made = replace(made, kind="scale", weight=scale, bias=shift)
+    elif isinstance(layer, Concatenate):
+        made = replace(made, parts=(fuse([layer.first], before), fuse([layer.second], before)))
     elif isinstance(layer, Residual):
         shortcut = [layer.shortcut] if layer.shortcut is not None else []
         made = replace(made, parts=(fuse([layer.body], before), fuse(shortcut, before)))

@@ -27,7 +27,7 @@ def lower_operations(program, operations, x, pad_behind):
 
 def wanted_frame(program, operation):
     """The frame that an operation wants around its input: a depthwise convolution of one image makes its own."""
-    if operation.kind == "residual":
+    if operation.parts:
         return max((wanted_frame(program, part[0]) for part in operation.parts if part), default=0)
     if operation.kind == "activeconv2d":
         return operation.window[1]
@@ -68,9 +68,23 @@ def residual(program, operation, x, pad):
     return y
 
 
+def concatenate(program, operation, x, pad):
+    """The channels of two ways, copied one behind the other: what a copy writes too far, the next one overwrites."""
+    y, channel = program.map(operation.after, pad), 0
+    for part in operation.parts:
+        made = lower_operations(program, part, x, 0)
+        here = replace(y, memory=y.memory + channel * y.channel, shape=made.shape)
+        elementwise(program, "clamp", made, pad, operation.bounds, into=here)
+        channel += made.shape[0]
+        if made.memory != x.memory:
+            program.free(made.memory)
+    return y
+
+
 FLAT = ("dense", "activedense", "quantizeddense", "softmax", "reshape")  # kinds that want their input without a frame
 STEPS = {"conv": conv.conv, "dense": dense.dense, "activeconv2d": active.conv, "activedense": active.dense,
          "pool": others.pool, "clamp": others.clamp, "scale": others.scale,
          "sigmoid": others.sigmoid, "tanh": others.tanh, "leakyrelu": others.leaky, "softmax": others.softmax,
          "upsample2d": others.upsample, "spread": others.spread, "localresponsenorm": others.local_response,
-         "quantizeddense": integers.dense, "quantizedconv2d": integers.conv, "reshape": reshape, "residual": residual}
+         "quantizeddense": integers.dense, "quantizedconv2d": integers.conv, "reshape": reshape, "residual": residual,
+         "concatenate": concatenate}

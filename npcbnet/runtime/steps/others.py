@@ -28,9 +28,9 @@ def pool(program, operation, x, pad):
     return y
 
 
-def elementwise(program, what, x, pad, bounds=NO_BOUNDS, other=0, second=None, spread=0):
-    """y = f(x), value by value, in a frame of `pad`. other: address of numbers; second: a second Map."""
-    y = program.map(x.shape, pad)
+def elementwise(program, what, x, pad, bounds=NO_BOUNDS, other=0, second=None, spread=0, into=None):
+    """y = f(x), value by value, in a frame of `pad`. other: address of numbers; second: another Map; into: y itself."""
+    y = program.map(x.shape, pad) if into is None else into
     strides = (second.row, second.channel) if second else (0, 0)
     C, H, W = x.sides
     if x.pad == y.pad == 0 and what != "scale" and (second is None or second.pad == 0):
