@@ -13,7 +13,8 @@ from npcbnet.layers import (LAYERS, AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTr
 from npcbnet.nets import CBNet, Classifier, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight
 
 CLASSES = ("a", "b", "c")
-NOT_TRANSLATED = {"convtranspose2d", "quantizedconv2d", "quantizeddense"}  # no model of the comparison has one
+# No model of the comparison has one
+NOT_TRANSLATED = {"concatenate", "convtranspose2d", "quantizedconv2d", "quantizeddense"}
 PEERS = [pytest.param(name, marks=[pytest.mark.slow] if name == "inductor" else []) for name in turns.ALL_PEERS]
 
 
