@@ -47,7 +47,7 @@ class Effort:
 
 
 # `left` as seen on LeNet and MNIST, networks of 226,000 to 537,000 multiply-adds; of "alone" the least that was seen.
-FULL = Effort(None, None, (6000, 1), 24, (12_000, 1), 6, (24_000, 2), 10, 2,
+FULL = Effort(None, None, (6000, 1), 24, (12_000, 1), 8, (24_000, 2), 16, 2,
               {"alone": 0.02, "short": 0.15, "longer": 0.35, "full": 1.0})
 QUICK = Effort(2000, 1000, (500, 1), 6, (1000, 1), 2, (2000, 2), 10, 2,
                {"alone": 0.2, "short": 0.6, "longer": 0.8, "full": 1.0})
