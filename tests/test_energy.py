@@ -17,6 +17,8 @@ from npcbnet.energy.conditions import Conditions
 from npcbnet.energy.result import Energy, images_needed
 from npcbnet.errors import EnergyError, UsageError
 
+pytestmark = pytest.mark.independent
+
 posix = pytest.mark.skipif(os.name != "posix", reason="shell scripts play vcgencmd")
 
 

@@ -17,6 +17,8 @@ from npcbnet.energy import join, tegrastats
 from npcbnet.energy.log import Log, moment
 from npcbnet.errors import EnergyError, UsageError
 
+pytestmark = pytest.mark.independent
+
 DATA = Path(__file__).parent / "data" / "energy"
 T0 = 1795271405.0
 BUSY, RISING = (16.0, 44.0), (5.0, 35.0)

@@ -12,6 +12,8 @@ from npcbnet.errors import ShapeError, UsageError
 from npcbnet.evaluate import charts, diagram, draw, labels, marks, panel
 from tests import made_up_report
 
+pytestmark = pytest.mark.independent
+
 REPORT = made_up_report.report()
 CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_accuracy, "bars": charts.beside_the_paper,
           "fig6": charts.scalability, "converter_share": charts.converter_share, "frontier": charts.frontier,

@@ -12,6 +12,8 @@ from npcbnet.evaluate import page, sections
 from npcbnet.evaluate.markup import Caution, Heading, Table
 from tests import made_up_report
 
+pytestmark = pytest.mark.independent
+
 REPORT = made_up_report.report()
 EVIL = ["<script>alert(1)</script>", "a|b\\|c", "one\ntwo\r\n| x |", "] (x) [y](http://z)", '"><img src=x onerror=a>',
         "`` ` ``", "&lt;b&gt;", "\u202egnp.exe\x00\x1b[31m", "# heading", "- item", "1. one", "--- | ---", "-->",

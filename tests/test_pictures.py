@@ -12,6 +12,8 @@ from skimage import io
 from npcbnet import drawing, pictures
 from npcbnet.errors import ShapeError, UsageError
 
+pytestmark = pytest.mark.independent
+
 RNG = np.random.default_rng(0)
 HISTORY = [{"epoch": i + 1, "loss": 0.5 * 0.6**i, "accuracy": 1 - 0.1 * 0.5**i, "exit_rate": 0.2 + 0.05 * i,
             "validation_loss": 0.6 * 0.7**i, "seconds": 12.5} for i in range(12)]

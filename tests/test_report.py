@@ -11,6 +11,8 @@ import pytest
 from npcbnet import machine, report
 from npcbnet.errors import UsageError
 
+pytestmark = pytest.mark.independent
+
 ROWS = [
     {"model": "lenet", "accuracy": 0.9912, "accuracy_easy": 0.9991, "accuracy_hard": 0.91234, "exit_rate": None,
      "macs": 1_140_070, "parameters": 67_824, "bytes": 271_296, "latency_ms": 0.0881, "latency_p95_ms": 0.101},
