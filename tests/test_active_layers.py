@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 import npcbnet
 from npcbnet.errors import ModelFileError, ShapeError, UsageError
 from npcbnet.gradcheck import gradcheck
-from npcbnet.kernels import active
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import (LAYERS, ActiveConv2d, ActiveDense, Conv2d, Dense, Flatten, ReLU, Residual, Sequential,
                             from_config, initialise)
@@ -94,20 +93,6 @@ def test_conv_tap_by_tap(seed):
                           (grads["weight"], dw_expected), (grads["bias"], db_expected)):
         np.testing.assert_allclose(result, right, rtol=1e-9, atol=1e-9)
     assert grads["level"].dtype == np.int8 and not grads["level"].any()
-
-
-@pytest.mark.parametrize("forward", [active.forward_loop, active.forward_numpy], ids=["loop", "numpy"])
-def test_the_kernel_fills_every_place(forward):
-    rng = np.random.default_rng(0)
-    for _ in range(20 if COMPILED else 5):
-        layer, (C, H, W) = a_conv(rng)
-        filled(layer, rng, np.float64)
-        x = rng.standard_normal((C, H, W, int(rng.integers(1, 20))))
-        y = np.full((*layer.output_shape((C, H, W)), x.shape[3]), 1e30)
-        on = layer.active()
-        forward(x, layer.params["weight"], layer.params["bias"], np.argwhere(on), layer.stride, layer.pad, y)
-        right = np.moveaxis(whole(layer).forward(np.moveaxis(x, 3, 0))[0], 0, 3)
-        np.testing.assert_allclose(y, right * on[..., None], rtol=1e-9, atol=1e-9)
 
 
 @given(seeds, st.sampled_from([1, 3, 40]))

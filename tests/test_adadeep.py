@@ -347,9 +347,18 @@ def test_a_search_that_was_stopped_ends_the_same(trained, dataset, tiny, tmp_pat
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoint.Checkpoint, "save", stops)
         adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
-    assert (tmp_path / "c.npz").exists()
+    assert len(list(adadeep.checkpoints(tmp_path / "c.npz"))) == 1
     again = adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
     assert all(np.array_equal(array, again.model.params[name]) for name, array in whole.model.params.items())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_does_not_find_anothers_checkpoint(tmp_path):
+    paths = {adadeep.beside(tmp_path / "c.npz", plan) for plan in ((KEEP, KEEP), (KEEP, Choice("pruned", 8)))}
+    assert len(paths) == 2 and adadeep.beside(None, (KEEP,)) is None
+    for path in (*paths, tmp_path / "c-mine.npz", tmp_path / "c.npz"):
+        path.touch()
+    assert set(adadeep.checkpoints(tmp_path / "c.npz")) == paths
 
 
 def test_test_images_take_no_part(trained, dataset, tiny):

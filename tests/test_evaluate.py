@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from npcbnet import run as runs
 from npcbnet.data.dataset import Dataset, Split
-from npcbnet.errors import NpcbnetError
+from npcbnet.errors import NpcbnetError, UsageError
 from npcbnet.evaluate import __main__ as command, claims, elsewhere, paper, scaling
 from npcbnet.evaluate.measured import THIS_MACHINE, energies, on_frontier
 from npcbnet.evaluate.pooled import pooled
@@ -25,7 +26,14 @@ def test_pooled_rows_are_means_with_their_spread():
     assert row["accuracy"] == pytest.approx(0.7) and row["accuracy_spread"] == pytest.approx(0.2)
     assert row["exit_rate"] == pytest.approx(0.3) and row["exit_rate_spread"] == pytest.approx(np.sqrt(0.02))
     assert (row["seeds"], row["meter"]) == (3, "gci") and "seed" not in row
-    assert (other["accuracy_spread"], other["exit_rate"], other["exit_rate_spread"]) == (0.0, None, None)
+    assert (other["accuracy_spread"], other["exit_rate"], other["exit_rate_spread"]) == (None, None, None)
+
+
+def test_no_seeds_warning_is_lost():
+    rows = [{"model": "m", "power_w": watts, "invalid": why, "meter": "rapl"} for watts, why in
+            ((5.0, None), (6.0, "throttled"), (7.0, "throttled"))]
+    assert pooled(rows, ("model",)) == [{"model": "m", "power_w": 6.0, "invalid": "throttled", "meter": "rapl",
+                                         "seeds": 3}]
 
 
 def test_pooling_keeps_flags_and_texts_and_a_number_in_the_key():
@@ -60,11 +68,12 @@ def test_the_frontier_is_what_nothing_beats(points):
         assert row["on_frontier"] is not beaten
 
 
-def table(times, watts=2.0, names=("mnist",), accuracy=0.99, exit_rates=(0.9, 0.99)):
-    """Rows of Table II: {model: ms} on each data set."""
-    rates = {"branchynet": exit_rates[0], "cbnet-paper": exit_rates[1], "cbnet-table1": exit_rates[1]}
+def table(times, watts=2.0, names=("mnist",), accuracy=(), made_easy=0.9):
+    """Rows of Table II: {model: ms} on each data set; accuracy: {model: accuracy} where it is not 0.99."""
     return energies([{"dataset": name, "model": model, "device": THIS_MACHINE, "latency_ms": ms, "power_w": watts,
-                      "accuracy": accuracy, "exit_rate": rates.get(model), "macs": 1000, "energy_kind": "modelled"}
+                      "accuracy": dict(accuracy).get(model, 0.99), "macs": 1000, "energy_kind": "modelled",
+                      "exit_rate": 0.9 if model == "branchynet" else None,
+                      "made_easy": made_easy if model.startswith("cbnet") else None}
                      for name in names for model, ms in times.items()])
 
 
@@ -124,6 +133,8 @@ def test_the_cycle_estimate_of_this_repository_can_be_read():
     ({**GIVEN, "latency_ms": {}}, "latency_ms"), ({**GIVEN, "latency_ms": {"lenet": 0}}, "latency_ms of lenet"),
     ({**GIVEN, "latency_ms": {"lenet": "fast"}}, "latency_ms of lenet"), ({**GIVEN, "power": "sun"}, "power"),
     ({**GIVEN, "latency_ms": {"lenet": float("nan")}}, "latency_ms of lenet"),
+    ({**GIVEN, "power": ["pi4"]}, "power"), ({**GIVEN, "latency_ms": {"branchynet": 1}}, "must name lenet"),
+    ({**GIVEN, "latency_ms": {"lenet": 1, "LeNet": 1}}, "but not 'LeNet'"),
     ({**GIVEN, "utilisation": 25}, "utilisation"), ({**GIVEN, "utilisation": True}, "utilisation"),
     ({"mca": None, "models": []}, "no time of a model"), ({"mca": "x", "models": [3]}, "a row of models"),
     ({"mca": "x", "models": [{"model": "mnist-lenet", "form": "one image", "us": -1}]}, "us of mnist-lenet")])
@@ -132,6 +143,15 @@ def test_a_wrong_file_of_latencies_gets_one_line(tmp_path, content, says):
     with pytest.raises(NpcbnetError) as error:
         elsewhere.read(path)
     assert says in str(error.value) and str(path) in str(error.value) and len(str(error.value).splitlines()) == 1
+
+
+def test_two_files_of_one_device_are_refused(tmp_path):
+    paths = [written(tmp_path / name, GIVEN) for name in ("a.json", "b.json")]
+    with pytest.raises(UsageError, match="both of 'My Pi, estimate'"):
+        elsewhere.read_all(paths)
+    other = written(tmp_path / "c.json", {**GIVEN, "device": "Your Pi"})
+    assert [given["device"] for given in elsewhere.read_all([paths[0], other])] == ["My Pi, estimate",
+                                                                                   "Your Pi, estimate"]
 
 
 def test_a_missing_file_of_latencies_gets_one_line(tmp_path, capsys):
@@ -152,12 +172,13 @@ def made_report(times, **options):
 
 
 def test_claims_hold_where_the_rows_say_so_and_not_where_they_do_not():
-    good = {claim["claim"]: claim["holds"] for claim in claims.judged(made_report(TIMES))}
+    worse = {"adadeep": 0.98, "subflow-0.1": 0.97}
+    good = {claim["claim"]: claim["holds"] for claim in claims.judged(made_report(TIMES, accuracy=worse))}
     assert good["CBNet is faster than LeNet"] == "yes" and good["CBNet saves energy against BranchyNet"] == "yes"
     assert good["CBNet is faster than AdaDeep and SubFlow, and more accurate"] == "yes"
     assert good["Conversion turns hard images into easy ones"] == "yes"
     slow = {**TIMES, "cbnet-paper": 1.5, "cbnet-table1": 1.5}
-    bad = {claim["claim"]: claim["holds"] for claim in claims.judged(made_report(slow, exit_rates=(0.9, 0.8)))}
+    bad = {claim["claim"]: claim["holds"] for claim in claims.judged(made_report(slow, made_easy=0.05))}
     for claim in good:
         if claim not in ("CBNet keeps LeNet's accuracy", "The converter takes a small part of CBNet's time",
                          "The converter is what makes the lightweight DNN good enough"):
@@ -165,6 +186,15 @@ def test_claims_hold_where_the_rows_say_so_and_not_where_they_do_not():
     mixed = {claim["claim"]: claim for claim in claims.judged(made_report({**TIMES, "cbnet-paper": 1.5}))}
     assert mixed["CBNet is faster than LeNet"]["holds"] == "in part"
     assert "0.67 to 5.00" in mixed["CBNet is faster than LeNet"]["ours"]
+    assert all((claim["why"] is None) is (claim["holds"] == "yes") for claim in mixed.values())
+
+
+def test_a_faster_cbnet_that_reads_worse_is_not_said_to_beat_the_compressors():
+    called = "CBNet is faster than AdaDeep and SubFlow, and more accurate"
+    for better, holds in (({"adadeep": 1.0, "subflow-0.1": 1.0}, "no"),
+                          ({"adadeep": 1.0, "subflow-0.1": 0.9}, "in part")):
+        found = next(claim for claim in claims.judged(made_report(TIMES, accuracy=better)) if claim["claim"] == called)
+        assert found["holds"] == holds and "of 2 comparisons" in found["ours"]
 
 
 def test_a_smaller_scope_draws_images_and_keeps_all_where_there_are_few():
@@ -178,7 +208,8 @@ def test_a_smaller_scope_draws_images_and_keeps_all_where_there_are_few():
 
 @pytest.mark.parametrize("words, says", [
     (["--seeds", "0"], "--seeds"), (["--seed", "-1"], "--seed"), (["--threads", "0"], "--threads"),
-    (["--datasets", "no-such-thing"], "no-such-thing")])
+    (["--datasets", "no-such-thing"], "no-such-thing"), (["--meter", "sun"], "sun"),
+    (["--power-seconds", "0"], "--power")])
 def test_wrong_options_get_one_line_and_status_two(tmp_path, capsys, words, says):
     assert command.main(["cbnet", "--quick", "--out", str(tmp_path), *words]) == 2
     printed = capsys.readouterr().err.strip()
@@ -214,6 +245,15 @@ def test_a_quick_evaluation_makes_every_table_and_figure(quick_run):
     html = (quick_run / "report.html").read_text(encoding="utf-8")
     assert "lightweight DNN, no converter" in html and "data:image/png;base64," in html
     assert len(list(quick_run.glob("*.png"))) >= 12
+
+
+@pytest.mark.slow
+def test_a_compressors_checkpoint_does_not_make_a_run_unfinished(quick_run):
+    folder = quick_run / "digits-0"
+    assert runs.is_finished(folder) and not list((folder / "compressors").iterdir())
+    (folder / "compressors" / "adadeep-0123abcd.npz").write_bytes(b"half a search")
+    assert runs.is_finished(folder)
+    (folder / "compressors" / "adadeep-0123abcd.npz").unlink()
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from scipy.signal import correlate2d
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy as scipy_entropy
 
-from npcbnet.kernels import adam, conv, dense, depthwise, pool, softmax, sums, winograd, winograd_weights
+from npcbnet.kernels import active, adam, conv, dense, depthwise, pool, softmax, sums, winograd, winograd_weights
 from npcbnet.kernels._jit import COMPILED
 
 BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
@@ -78,6 +78,16 @@ def test_conv_forward(forward, dtype):
         y = unset(shape, dtype)
         forward(x, w, b, stride, pad, y)
         assert_close(y, conv_oracle(x, w, b, stride, pad), dtype, (x.shape, w.shape, stride, pad))
+
+
+@both_dtypes
+@implementations(active, "forward")
+def test_convolution_of_some_outputs_is_the_convolution_there_and_zero_elsewhere(forward, dtype):
+    rng = np.random.default_rng(11)
+    for x, w, b, stride, pad, shape in conv_cases(12, dtype):
+        on, y = rng.random(shape[:3]) < rng.choice([0, 0.1, 0.5, 1]), unset(shape, dtype)
+        forward(x, w, b, np.argwhere(on), stride, pad, y)
+        assert_close(y, conv_oracle(x, w, b, stride, pad) * on[..., None], dtype, (x.shape, w.shape, stride, pad))
 
 
 @both_dtypes

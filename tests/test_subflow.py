@@ -15,8 +15,8 @@ from npcbnet.compress.quantise import quantise
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.errors import ShapeError, UsageError
-from npcbnet.layers import (ActiveConv2d, ActiveDense, AvgPool2d, BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU,
-                            Residual, Sequential, Sigmoid)
+from npcbnet.layers import (ActiveConv2d, AvgPool2d, BatchNorm2d, Concatenate, Conv2d, Dense, Flatten,
+                            MaxPool2d, ReLU, Residual, Sequential, Sigmoid)
 from npcbnet.losses import cross_entropy
 from npcbnet.nets import Classifier
 from tests.runtime_models import filled, names, needs_engine
@@ -171,7 +171,9 @@ def test_subgraphs_nest_and_share_their_weights(seed, utilisations):
 def test_inputs_are_left_out_only_where_they_are_always_zero():
     rng = np.random.default_rng(1)
     body = Sequential([Conv2d(3, 3, 3, pad=1), ReLU()])
-    for between, all_on in (([MaxPool2d(2), ReLU()], False), ([AvgPool2d(2)], False), ([Sigmoid()], True),
+    ways = Concatenate(Sequential([Conv2d(3, 2, 3, pad=1)]), Sequential([Conv2d(3, 2, 1), ReLU()]))
+    for between, all_on in (([MaxPool2d(2), ReLU()], False), ([ways], False), ([AvgPool2d(2)], False),
+                            ([Sigmoid()], True),
                             ([BatchNorm2d(3)], True), ([Residual(body)], False), ([Residual(body, Sequential(
                                 [Conv2d(3, 3, 1, groups=3)]))], True)):
         head = Sequential([Conv2d(1, 3, 3), *between, Flatten()])

@@ -10,6 +10,7 @@ searched in a way that one can follow:
 
 Training is distillation from the original model's logits. Validation images judge, test images take no part.
 """
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +86,11 @@ def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quie
     """The compressed variant of a Classifier that meets the budgets (None: default_budgets) with the best score: Found.
 
     seed decides all that is drawn, and no result depends on threads; but latencies are measured, and where one lies
-    near the limit of its budget, two runs may decide differently. Without such a budget they do not.
-    quick: 2,000 images. checkpoint: a path; the training of the winner continues from there (beside it, that of a
-    second one); removed at the end. power_w: watts, or a function of the processor's use that gives them; energy is
-    watts times latency. Raises UsageError for a model or an argument that cannot work, ShapeError for a data set that
-    does not fit.
+    near the limit of its budget, two runs may decide differently. Without such a budget they do not. quick: 2,000
+    images. checkpoint: a path; beside it lies what was trained of a winner (NAME-PLAN.npz), a search that was stopped
+    goes on from there, and at the end it is removed. power_w: watts, or a function of the processor's use that gives
+    them; energy is watts times latency. Raises UsageError for a model or an argument that cannot work, ShapeError for
+    a data set that does not fit.
     """
     check_threads(threads)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -115,19 +116,17 @@ class _Search:
         pool = self.rung([Candidate(plan, self.menu) for plan in self.pool()], "short", *self.effort.short)
         finalists = self.rung(pool[:self.effort.finalists], "longer", *self.effort.longer)
         self.trials.measure([candidate.plan for candidate in finalists])
-        done, paths = [], []
-        for number in range(1, 1 + min(self.effort.tries, len(finalists))):
+        done = []
+        while len(done) < min(self.effort.tries, len(finalists)):
             # After one that promised most and failed, the one that has the most accuracy to spare
             waiting = [candidate for candidate in finalists if candidate not in done]
             candidate = waiting[0] if not done else max(waiting, key=lambda one: (-self.excess(one), one.sure))
-            paths.append(numbered(checkpoint, number))
-            self.fit(candidate, "full", None, self.effort.epochs, paths[-1])
+            self.fit(candidate, "full", None, self.effort.epochs, beside(checkpoint, candidate.plan))
             done.append(candidate)
             if not self.excess(candidate):
                 break
-        for path in paths:
-            if path is not None:
-                path.unlink(missing_ok=True)
+        for path in [] if checkpoint is None else checkpoints(checkpoint):
+            path.unlink()
         return self.found(self.ordered(done)[0])
 
     def alone(self):
@@ -252,7 +251,15 @@ def evenly(items, count):
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int))]
 
 
-def numbered(checkpoint, number):
-    """The checkpoint's path for the first network that is trained fully, another beside it for the second."""
-    path = None if checkpoint is None else Path(checkpoint)
-    return path if path is None or number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+def beside(checkpoint, plan):
+    """The path of a plan's own checkpoint: where another plan wins after a stop, it does not find the first one's."""
+    if checkpoint is None:
+        return None
+    path, number = Path(checkpoint), zlib.crc32(", ".join(map(str, plan)).encode())
+    return path.with_name(f"{path.stem}-{number:08x}{path.suffix}")
+
+
+def checkpoints(checkpoint):
+    """All paths that `beside` made."""
+    path = Path(checkpoint)
+    return path.parent.glob(f"{path.stem}-{'[0-9a-f]' * 8}{path.suffix}")

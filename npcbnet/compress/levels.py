@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from npcbnet.errors import UsageError
-from npcbnet.layers import (ActiveConv2d, ActiveDense, AvgPool2d, Container, Conv2d, Dense, Dropout, Flatten,
-                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, MaxPool2d, ReLU, ReLU6, Reshape, Residual,
-                            Sequential, Tanh, Upsample2d)
+from npcbnet.layers import (ActiveConv2d, ActiveDense, AvgPool2d, Concatenate, Container, Conv2d, Dense, Dropout,
+                            Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, MaxPool2d, ReLU, ReLU6, Reshape,
+                            Residual, Sequential, Tanh, Upsample2d)
 from npcbnet.layers.activeconv2d import LAST_LEVEL
 from npcbnet.nets import Classifier
 
@@ -94,10 +94,10 @@ def walk(layer, name, shape):
     if not isinstance(layer, Container):
         yield name, layer, tuple(shape)
         return
-    start = shape
+    beside = isinstance(layer, (Residual, Concatenate))  # its parts all read the layer's own input
     for part, inner in layer.parts().items():
-        yield from walk(inner, f"{name}.{part}", start if isinstance(layer, Residual) else shape)
-        shape = inner.output_shape(start if isinstance(layer, Residual) else shape)
+        yield from walk(inner, f"{name}.{part}", shape)
+        shape = shape if beside else inner.output_shape(shape)
 
 
 def ranked(name, importance, shape, utilisations):
@@ -151,6 +151,9 @@ def _converted(layer, name, before, levels, upto):
                  for part, inner in layer.parts().items()}
         passed = found["shortcut"][1] if "shortcut" in found else before
         return Residual(**{part: inner for part, (inner, _) in found.items()}), np.minimum(found["body"][1], passed)
+    if isinstance(layer, Concatenate):
+        ways = [_converted(inner, f"{name}.{part}", before, levels, upto) for part, inner in layer.parts().items()]
+        return Concatenate(*(inner for inner, _ in ways)), np.concatenate([after for _, after in ways])
     shape = layer.output_shape(before.shape)
     level = levels.get(name, np.zeros(shape, np.int8))
     if name in levels or isinstance(layer, ACTIVE) or (isinstance(layer, Dense) and before.any()):

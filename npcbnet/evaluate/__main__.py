@@ -16,7 +16,7 @@ EXAMPLE = """examples:
 Each seed's models are trained once, in OUT/DATASET-SEED; the same command goes on where it was stopped. Then all is
 measured, in one go: leave the machine alone meanwhile. --latencies takes a JSON file such as
   {"device": "Raspberry Pi 4", "power": "pi4", "utilisation": 0.25, "latency_ms": {"lenet": 0.31, "cbnet-fast": 0.12}}
-or what benchmarks.pi_estimate wrote. To join a log of a power meter with the run afterwards:
+or what benchmarks.pi_estimate wrote. After a run with --power-seconds 25 a power meter's log can be joined with it:
   python -m npcbnet.energy --log um34c.csv --format um34c --window runs/evaluate-cbnet/report.json"""
 
 
@@ -34,6 +34,8 @@ def parser():
                    help="threads that train (default: one a core, at most 4); all is measured on one")
     p.add_argument("--meter", default="auto",
                    help="what tells power: gci, pi4, rapl, pmic or auto, the best there is here (default)")
+    p.add_argument("--power-seconds", type=float, metavar="S",
+                   help="look so long at each model's power (default: 2; a log of one sample a second needs 25)")
     p.add_argument("--latencies", nargs="+", default=[], type=Path, metavar="FILE",
                    help="latencies of a device that is not here")
     p.add_argument("--out", type=Path,
@@ -57,7 +59,8 @@ def main(arguments=None):
         threads = check_threads(options.threads if options.threads is not None else default_threads())
         report = cbnet.evaluate(cbnet.Options(
             tuple(options.datasets) if options.datasets else None, seeds, options.seed, options.quick, threads,
-            options.meter, tuple(options.latencies), shlex.join(["python", "-m", "npcbnet.evaluate", *words])),
+            options.meter, options.power_seconds, tuple(options.latencies),
+            shlex.join(["python", "-m", "npcbnet.evaluate", *words])),
             out, options.report)
         print(json.dumps(reports.clean(report), indent=2) if options.json else cbnet.summary(report))
         if not options.json:

@@ -1,20 +1,24 @@
 """The CBNet paper's evaluation from beginning to end: train what is missing, measure, make rows, write a report."""
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from npcbnet import data, machine
+from npcbnet import data, energy, machine, pipeline
+from npcbnet.energy.cpu import OTHERS
 from npcbnet.errors import DataError, UsageError
 from npcbnet.evaluate import ablations, claims, elsewhere, gallery, page, paper, scaling
 from npcbnet.evaluate.draw import draw
-from npcbnet.evaluate.measured import THIS_MACHINE, Measured, energies, on_frontier
+from npcbnet.evaluate.measured import THIS_MACHINE, Measured, energies, on_frontier, shares_of
 from npcbnet.evaluate.pooled import pooled
 from npcbnet.evaluate.scope import FULL, QUICK
 from npcbnet.evaluate.trained import train
+from npcbnet.files import write_text
 from npcbnet.progress import say
 from npcbnet.report import model_name, text_table
 
 DATASETS = ("mnist", "fmnist", "kmnist")  # those of the paper
 SCALABILITY = {"mnist": "fig6", "fmnist": "fig7", "kmnist": "fig8"}
+RAW = ("table2", "share", "frontier", "mixes", "scaling", "compressors", "windows")
 SPREAD = ("latency_ms", "accuracy", "exit_rate")  # what also gets a spread over the seeds
 
 
@@ -23,7 +27,8 @@ class Options:
     """What to evaluate.
 
     datasets: names or paths (None: those of the paper that are at hand or can be fetched); seeds: how many, from `seed`
-    on; meter: as for energy.measure; latencies: files for elsewhere.read; command: as typed.
+    on; meter: as for energy.measure; power_s: seconds that each model's power is looked at (None: the scope's);
+    latencies: files for elsewhere.read; command: as typed.
     """
 
     datasets: tuple | None = None
@@ -32,6 +37,7 @@ class Options:
     quick: bool = False
     threads: int = 1
     meter: str = "auto"
+    power_s: float | None = None
     latencies: tuple = ()
     command: str = "python -m npcbnet.evaluate cbnet"
 
@@ -41,6 +47,14 @@ class Options:
             raise UsageError(f"--seeds must be at least 1, not {self.seeds}")
         if not 0 <= self.seed < 2 ** 63:
             raise UsageError(f"--seed must be at least 0 and below 2^63, not {self.seed}")
+        if self.power_s is not None and not 0 < self.power_s <= 3600:
+            raise UsageError(f"--power-seconds must be above 0 and at most 3600, not {self.power_s:g}")
+        energy.run.meter_called(self.meter)  # better now than after the training
+
+    def scope(self):
+        """The Scope of this evaluation."""
+        scope = QUICK if self.quick else FULL
+        return scope if self.power_s is None else replace(scope, power_s=self.power_s)
 
 
 def evaluate(options, out, folder=None, quiet=False):
@@ -49,18 +63,19 @@ def evaluate(options, out, folder=None, quiet=False):
     What was trained stays in out/DATASET-SEED and is not trained again; measuring is done anew each time, all of it in
     one go. Raises UsageError, DataError and what training raises.
     """
-    options.check()
-    given = [elsewhere.read(path) for path in options.latencies]  # a wrong file stops the run before it begins
-    out, scope = Path(out), QUICK if options.quick else FULL
+    options.check()  # whatever is wrong stops the run before it begins
+    given = elsewhere.read_all(options.latencies)
+    out, folder, scope = Path(out), Path(folder or out), options.scope()
     names, notes = _at_hand(options, quiet)
+    write_text(folder / "trial.partial", "")  # can it be written?
+    (folder / "trial.partial").unlink()
     pairs = [(name, seed) for name in names for seed in range(options.seed, options.seed + options.seeds)]
     studies = []
     for name, seed in pairs:
         say(f"training: {name}, seed {seed}", quiet)
         studies += ablations.run(Measured(_trained(name, seed, scope, out, options, quiet), scope),
                                  scope.ablation_epochs, quiet)
-    raw, firsts = {key: [] for key in ("table2", "share", "frontier", "mixes", "scaling", "windows")}, []
-    studied = []
+    raw, firsts, studied = {key: [] for key in RAW}, [], []
     for name, seed in pairs:
         say(f"measuring: {name}, seed {seed}", quiet)
         measured = Measured(_trained(name, seed, scope, out, options, quiet), scope)
@@ -70,7 +85,6 @@ def evaluate(options, out, folder=None, quiet=False):
             firsts.append(measured)
     report = _assembled(raw, studies + studied, firsts, given, options, notes)
     report["claims"] = claims.judged(report)
-    folder = Path(folder or out)
     page.write(folder, report, _pictures(report, firsts, folder))
     return report
 
@@ -78,9 +92,14 @@ def evaluate(options, out, folder=None, quiet=False):
 def _at_hand(options, quiet):
     """(names of the data sets, notes): those asked for; of the paper's own, the ones that can be had."""
     if options.datasets:
-        for name in options.datasets:
-            data.load(name)
-        return tuple(dict.fromkeys(options.datasets)), []
+        found = {}
+        for name in dict.fromkeys(options.datasets):
+            dataset = data.load(name)
+            pipeline.check_dataset(dataset, options.seed)
+            if dataset.name in found:
+                raise UsageError(f"{found[dataset.name]} and {name} are both called {dataset.name}; rename one file")
+            found[dataset.name] = name
+        return tuple(found.values()), []
     names, notes = [], []
     for name in DATASETS:
         try:
@@ -107,6 +126,7 @@ def _add(raw, measured, meter):
     raw["frontier"] += measured.frontier()
     raw["mixes"] += scaling.mixes(measured)
     raw["scaling"] += scaling.scalability(measured)
+    raw["compressors"] += measured.compressors()
 
 
 def _assembled(raw, studies, firsts, given, options, notes):
@@ -117,22 +137,23 @@ def _assembled(raw, studies, firsts, given, options, notes):
         "facts": {**_facts(options, firsts), "notes": notes + _notes(firsts) + _energy_notes(raw["windows"])},
         "table1": [row for m in firsts for row in gallery.table1(m.trained)], "table2": table2,
         "fig2": gallery.fig2(firsts[0].trained),
-        "fig3": pooled(raw["mixes"], ("dataset", "hard_share"), ("speedup", "latency_ms"))
+        "fig3": scaling.speedups(pooled(raw["mixes"], ("dataset", "hard_share"), ("latency_ms",)))
         + [row for m in firsts for row in scaling.paper_mix(m.trained.dataset)],
         "fig5": [{**{key: row.get(key) for key in ("dataset", "model", "latency_ms", "latency_ms_spread", "accuracy",
                                                    "accuracy_spread", "macs", "bytes")},
                   **paper.figure_5(row["model"], row["dataset"].split("-")[0])}
                  for row in here if row["device"] == THIS_MACHINE],
-        "converter_share": pooled(raw["share"], ("dataset", "model"), ("share",)),
+        "converter_share": shares_of(pooled(raw["share"], ("dataset", "model"))),
         "frontier": on_frontier(pooled(raw["frontier"], ("dataset", "model", "threshold"), ("latency_ms", "accuracy"))),
         "ablations": pooled(studies, ("dataset", "study", "variant"), ("accuracy",)),
-        "compressors": _compressors(firsts, here), "windows": raw["windows"],
+        "compressors": pooled(raw["compressors"], ("dataset", "model", "choices"), ("latency_ms", "accuracy")),
+        "windows": raw["windows"],
         **{key: [] for key in ("fig1", "fig4", *SCALABILITY.values())}}
     scaled = pooled(raw["scaling"], ("dataset", "ratio", "model"), ("total_s", "accuracy"))
     for number, m in enumerate(firsts):
         name = m.trained.dataset.name
         key = SCALABILITY.get(name.split("-")[0], f"fig{9 + number}")
-        report[key] = [{**row, "repeats": row["seeds"]} for row in scaled if row["dataset"] == name]
+        report.setdefault(key, []).extend({**row, "repeats": row["seeds"]} for row in scaled if row["dataset"] == name)
     return report
 
 
@@ -148,8 +169,12 @@ def _facts(options, firsts):
 
 def _energy_notes(windows):
     """What was noticed while power was looked at, with how often."""
-    noticed = [note for window in windows for note in window["notes"]]
-    return [f"While power was looked at ({len(noticed)} of {len(windows)} runs): {noticed[0]}"] if noticed else []
+    noticed = Counter(note for window in windows for note in set(window["notes"]))
+    busy = [window["others"] for window in windows if window["others"] and window["others"] > OTHERS]
+    if busy:
+        noticed[f"others used up to {max(busy):.0%} of the processors, and their power is counted in"] = len(busy)
+    return [f"Power, {'all' if often == len(windows) else f'{often} of {len(windows)}'} runs: {note}."
+            for note, often in noticed.items()]
 
 
 def _notes(firsts):
@@ -161,20 +186,6 @@ def _notes(firsts):
             notes.append(f"{measured.trained.dataset.title} is no full KMNIST: {len(measured.trained.dataset.train):,} "
                          "training images, so its figures do not compare with the paper's.")
     return notes
-
-
-def _compressors(firsts, here):
-    """A row for each compressed net of the first seed, with its mean latency and accuracy over the seeds."""
-    table = {(row["dataset"], row["model"]): row for row in here}
-    rows = []
-    for measured in firsts:
-        name, lenet = measured.trained.dataset.name, measured.models["lenet"]
-        for kept in measured.trained.compressors:
-            row, size = table[name, kept["model"]], measured.models[kept["model"]].parameter_bytes()
-            rows.append({"dataset": name, "met": None, "missed": None, "utilisation": None, "storage_bytes": size,
-                         **kept, "macs": row["macs"], "macs_share": row["macs"] / lenet.macs(),
-                         "latency_ms": row["latency_ms"], "accuracy": row["accuracy"]})
-    return rows
 
 
 def _pictures(report, firsts, out):

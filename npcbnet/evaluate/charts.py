@@ -64,7 +64,8 @@ def beside_the_paper(rows, path):
         dots = (Series("ours", raised(group, floor), heights, "points", Look("o"),
                        x_error=tuple(None if below(row, floor) else number(row, "accuracy_spread") for row in group),
                        labels=tuple(f"↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "" for row in group)),
-                Series("the paper's", numbers(group, "paper_accuracy"), heights, "points", Look("D", hollow=True)))
+                Series("the paper's", numbers(group, "paper_accuracy"), heights, "points",
+                       Look("D", hollow=True)))
         places = tuple((i, short(name_of(row)), False) for i, row in enumerate(group))
         panels.append([Panel(tuple(bars), short(dataset), "time of one image, LeNet's = 1", places=places, x_zero=True,
                              x_room=0.3),

@@ -5,9 +5,22 @@ from npcbnet import energy
 from npcbnet.energy.models import read_json
 from npcbnet.errors import UsageError
 from npcbnet.evaluate import paper
+from npcbnet.evaluate.scope import MODELS
 
 PRETRAINED = {"cbnet": "cbnet-fast"}  # names in the cycle estimate's file, where they are not ours
 EXAMPLE = '{"device": "Raspberry Pi 4", "power": "pi4", "utilisation": 0.25, "latency_ms": {"lenet": 0.31}}'
+
+
+def read_all(paths):
+    """read() of several files. Raises UsageError where two are of one device: savings are against its LeNet."""
+    found = {}
+    for path in paths:
+        given = read(path)
+        if given["device"] in found:
+            raise UsageError(f"{found[given['device']][0]} and {path} are both of {given['device']!r}; join them, or "
+                             "give the devices different names")
+        found[given["device"]] = path, given
+    return [given for _, given in found.values()]
 
 
 def read(path):
@@ -24,7 +37,11 @@ def read(path):
                          f"expected {EXAMPLE}")
     times = {(None, str(key)): _positive(path, f"latency_ms of {key}", value)
              for key, value in values["latency_ms"].items()}
-    if values.get("power") not in energy.MODELS:
+    unknown = [key for _, key in times if key not in (*MODELS, "adadeep") and not key.startswith("subflow-")]
+    if unknown or (None, "lenet") not in times:
+        raise UsageError(f"{path}: latency_ms must name lenet and may name {', '.join(MODELS[1:])}, adadeep and "
+                         f"subflow-UTILISATION{f', but not {unknown[0]!r:.40}' if unknown else ''}")
+    if not isinstance(values.get("power"), str) or values["power"] not in energy.MODELS:
         raise UsageError(f"{path}: power must be one of {', '.join(energy.MODELS)}, not {values.get('power')!r:.40}")
     share = values.get("utilisation", 1.0)
     if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:

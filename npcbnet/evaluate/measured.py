@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from npcbnet import energy, judge, runtime
+from npcbnet import energy, judge, modelfile, runtime
 from npcbnet.evaluate import paper
 from npcbnet.evaluate.scope import CONVERTED
 from npcbnet.exits import SCREENED
@@ -37,9 +37,12 @@ class Measured:
         return judge.latencies({**self.models, **self._thresholds()}, self.sample(self.scope.timed), self.scope.rounds)
 
     def sample(self, count):
-        """`count` test images, evenly spread."""
-        places = np.linspace(0, len(self.test) - 1, min(count, len(self.test))).astype(int)
-        return self.test.images[places]
+        """About `count` test images, evenly spread; the share of hard ones is that of all."""
+        easy, hard = np.flatnonzero(self.early), np.flatnonzero(~self.early)
+        few = round(count * len(hard) / len(self.early))
+        places = [members[np.linspace(0, len(members) - 1, min(number, len(members))).astype(int)]
+                  for members, number in ((easy, count - few), (hard, few)) if number and len(members)]
+        return self.test.images[np.sort(np.concatenate(places))]
 
     def _thresholds(self):
         """{("branchynet", T): the net with that threshold} of all T of BranchyNet's own screening."""
@@ -57,10 +60,20 @@ class Measured:
         """Share of the test images that leave early: of BranchyNet, and after conversion of a CBNet; else None."""
         if key == "branchynet":
             return float(self.early.mean())
+        return float((self.after[key].exit == 1).mean()) if key in CONVERTED else None
+
+    @cached_property
+    def after(self):
+        """{CBNet's key: what BranchyNet thinks of the converted test images}."""
+        judge_of = self.predictors["branchynet"].explain
+        return {key: judge_of(self.predictors[key].convert(self.test.images)) for key in CONVERTED}
+
+    def made_easy(self, key):
+        """Share of the hard test images that leave early with the right answer once a CBNet has converted them."""
         if key not in CONVERTED:
             return None
-        converted = self.predictors[key].convert(self.test.images)
-        return float((self.predictors["branchynet"].explain(converted).exit == 1).mean())
+        answer = self.after[key]
+        return judge.share(((answer.exit == 1) & (answer.label == self.test.labels))[~self.early])
 
     def macs(self, key):
         """Multiply-adds of an image, for BranchyNet the mean over the test images."""
@@ -74,7 +87,8 @@ class Measured:
         for key, predictor in self.predictors.items():
             used = power(predictor, self.sample(self.scope.timed), self.scope, meter)
             windows.append({"name": f"{self.trained.folder.name} {key}", "begin": used.begin, "end": used.end,
-                            "images": used.images, "invalid": used.invalid, "notes": list(used.notes)})
+                            "images": used.images, "invalid": used.invalid, "others": _others(used),
+                            "notes": [note for note in used.notes if not note.startswith("other processes")]})
             rows.append({
                 **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,
                 "latency_p95_ms": self.latencies[key].latency_p95_ms, "power_w": used.power_w,
@@ -82,8 +96,20 @@ class Measured:
                 "resolution": used.resolution, "invalid": used.invalid, "accuracy": float(self.right[key].mean()),
                 "accuracy_easy": judge.share(self.right[key][self.early]),
                 "accuracy_hard": judge.share(self.right[key][~self.early]), "exit_rate": self.exit_rate(key),
+                "made_easy": self.made_easy(key),
                 "macs": self.macs(key), "bytes": self.models[key].parameter_bytes(), **paper.table_ii(chosen, key)})
         return rows, windows
+
+    def compressors(self):
+        """A row for each compressed LeNet: what was chosen, what is left of it, what it is worth."""
+        rows, lenet = [], self.models["lenet"].macs()
+        for kept in self.trained.compressors:
+            key = kept["model"]
+            rows.append({**self._where(), "met": None, "missed": None, "utilisation": None, **kept,
+                         "macs": self.models[key].macs(), "macs_share": self.models[key].macs() / lenet,
+                         "storage_bytes": modelfile.weight_bytes(self.models[key]),
+                         "latency_ms": self.latencies[key].latency_ms, "accuracy": float(self.right[key].mean())})
+        return rows
 
     def converter_share(self):
         """What converting adds to the lightweight DNN's time, for each CBNet."""
@@ -92,7 +118,7 @@ class Measured:
         for key in CONVERTED:
             total = self.latencies[key].latency_ms
             rows.append({**self._where(), "model": key, "converter_ms": total - light, "total_ms": total,
-                         "share": 1 - light / total, "paper_share": paper.CONVERTER_SHARE})
+                         "paper_share": paper.CONVERTER_SHARE})
         return rows
 
     def frontier(self):
@@ -121,8 +147,13 @@ class Measured:
             rows += [{**self._where(), "study": f"{kind} images converted", "variant": model_name({"model": key}),
                       **self.shares(np.where(chosen, self.right[key], light)),
                       "exit_rate_converted": self.exit_rate(key) if kind == "all" else None,
-                      "macs": round(plain + chosen.mean() * self.models[key].converter.macs())} for key in CONVERTED]
+                      "macs": self._macs_with(key, kind, chosen)} for key in CONVERTED]
         return rows
+
+    def _macs_with(self, key, kind, chosen):
+        """Multiply-adds of an image where only the chosen ones are converted: they have been read once to know them."""
+        whole = self.models[key].macs()
+        return whole if kind == "all" else round(self.models["lightweight"].macs() + chosen.mean() * whole)
 
     def shares(self, right):
         """Accuracy on all, on easy and on hard test images of `right` (N,) bool."""
@@ -137,6 +168,19 @@ def power(predictor, images, scope, meter):
             predictor.predict(image)
 
     return energy.measure(call, len(images), meter, scope.power_s)
+
+
+def _others(used):
+    """Share of the processors that other programs used while power was looked at, or None."""
+    known = used.utilisation is not None and used.own_utilisation is not None
+    return used.utilisation - used.own_utilisation if known else None
+
+
+def shares_of(rows):
+    """Set `share`, the converter's of a CBNet's time."""
+    for row in rows:
+        row["share"] = row["converter_ms"] / row["total_ms"]
+    return rows
 
 
 def on_frontier(rows):

@@ -58,7 +58,7 @@ def _compressors(models, dataset, seed, scope, folder, quick, threads, quiet):
     for share in scope.utilisations:
         key = f"subflow-{share:g}"
         rows.append(_kept(folder, key, models, lambda share=share, key=key: (subflow.train(
-            models["lenet"], dataset, share, checkpoint=folder / f"checkpoint-{key}.npz", **options),
+            models["lenet"], dataset, share, checkpoint=_checkpoint(folder, key), **options),
             {"utilisation": share, "choices": f"{share:.0%} of the neurons of each inner layer"}), quiet))
     return rows
 
@@ -68,10 +68,11 @@ def _kept(folder, key, models, make, quiet):
     path, note = folder / f"{key}.npz", folder / f"{key}.json"
     if not note.exists():
         say(f"{key} on {folder.name}", quiet)
+        _checkpoint(folder, key).parent.mkdir(exist_ok=True)
         model, row = make()
         modelfile.save(model, path)
         write_text(note, json.dumps({"model": key, **row}, indent=2) + "\n")
-        for checkpoint in folder.glob(f"checkpoint-{key}*.npz"):
+        for checkpoint in _checkpoint(folder, key).parent.glob(f"{key}*.npz"):
             checkpoint.unlink()
     models[key] = modelfile.load(path)
     return json.loads(note.read_text(encoding="utf-8"))
@@ -80,8 +81,13 @@ def _kept(folder, key, models, make, quiet):
 def _adadeep(lenet, dataset, folder, options):
     """(model, row) that AdaDeep's search finds under its default budgets."""
     budgets = adadeep.default_budgets(lenet)
-    found = adadeep.search(lenet, dataset, budgets, checkpoint=folder / "checkpoint-adadeep.npz", **options)
+    found = adadeep.search(lenet, dataset, budgets, checkpoint=_checkpoint(folder, "adadeep"), **options)
     chosen = [f"layer {one['place']}, {one['layer']}: {one['compression']} "
               f"{'' if one['amount'] is None else format(one['amount'], 'g')}".rstrip() for one in found.choices]
     return found.model, {"choices": "; ".join(chosen), "met": found.met, "missed": "; ".join(found.missed) or None,
-                         "budgets": budgets.given(), "storage_bytes": found.costs["storage_bytes"]}
+                         "budgets": budgets.given()}
+
+
+def _checkpoint(folder, key):
+    """A compressor's checkpoint: not beside those of the run, which would then count as unfinished."""
+    return folder / "compressors" / f"{key}.npz"
