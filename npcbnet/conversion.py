@@ -156,8 +156,6 @@ class ConverterTask:
     mse * mean (raw - target)^2 + l1 * mean sum |code| + ce * cross-entropy of the frozen classifier on the picture.
     """
 
-    statistics = ()  # a converter has nothing that is measured
-
     def __init__(self, converter: Converter, targets: Targets, classifier: Classifier, *, mse=1.0, l1=0.0, ce=0.0):
         self.converter, self.targets, self.classifier = converter, targets, classifier
         self.mse, self.l1, self.ce = mse, l1, ce
@@ -165,6 +163,11 @@ class ConverterTask:
     @property
     def params(self):
         return self.converter.params
+
+    @property
+    def statistics(self):
+        """As ClassifierTask.statistics."""
+        return self.converter.statistics
 
     def fingerprint(self):
         """As ClassifierTask.fingerprint."""

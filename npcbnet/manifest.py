@@ -42,6 +42,7 @@ ENTRY = {"dtype", "shape", "sha256"}  # how an array is described
 FORM = {"hidden": list, "activations": list, "halve_input": bool, "halve_output": bool, "output": str, "residual": bool,
         "total": (int, float)}  # a converter's configuration; a quantised one has QUANTISED, too
 QUANTISED = "quantised"
+CONV_FORM = {"channels": list, "strides": list, "batch_norm": bool}  # of a converter of convolutions
 SOURCE = {"branch": "stem", "trunk": "stem", "decoder": "encoder"}  # the part before a part; others take the image
 
 
@@ -186,6 +187,9 @@ def _nested_fields(value):
 
 def _check_form(form):
     """A converter's configuration."""
+    if isinstance(form, dict) and set(form) == set(CONV_FORM):
+        _check_conv_form(form)
+        return
     if not isinstance(form, dict) or set(form) - {QUANTISED} != set(FORM) or not form.get(QUANTISED, [0]):
         raise damaged(f"its converter must have the fields {', '.join(FORM)}")
     for field, kind in FORM.items():
@@ -195,6 +199,15 @@ def _check_form(form):
         raise damaged(f"its converter's {QUANTISED} cannot be {form[QUANTISED]!r:.40}")
     if len(form["hidden"]) > MAX_LAYERS or not all(isinstance(name, str) for name in form["activations"]):
         raise damaged(f"its converter has more than {MAX_LAYERS} layers, or activations that are not names")
+
+
+def _check_conv_form(form):
+    """The configuration of a converter of convolutions."""
+    for field, kind in CONV_FORM.items():
+        if not isinstance(form[field], kind):
+            raise damaged(f"its converter's {field} cannot be {form[field]!r:.40}")
+    if len(form["channels"]) > MAX_LAYERS:
+        raise damaged(f"its converter has more than {MAX_LAYERS} layers")
 
 
 def _check_layers(layers, field):

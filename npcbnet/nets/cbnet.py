@@ -5,6 +5,7 @@ from npcbnet.errors import ShapeError
 from npcbnet.exits import probabilities_and_entropy
 from npcbnet.layers import from_config
 from npcbnet.nets.classifier import Classifier
+from npcbnet.nets.convconverter import ConvConverter, ConvConverterConfig
 from npcbnet.nets.converter import Converter, ConverterConfig
 from npcbnet.nets.model import Model, chunks
 
@@ -30,12 +31,14 @@ class CBNet(Model):
 
     @classmethod
     def from_config(cls, config):
+        make, form = (ConvConverter, ConvConverterConfig) if "channels" in config["converter"] else (
+            Converter, ConverterConfig)
         try:
-            form = ConverterConfig(**config["converter"])
+            form = form(**config["converter"])
         except TypeError as error:
             raise ShapeError(f"converter configuration: {error}") from None
         shape = tuple(config["input_shape"])
-        return cls(Converter(form, shape), Classifier(from_config(config["net"]), shape, config["class_names"]))
+        return cls(make(form, shape), Classifier(from_config(config["net"]), shape, config["class_names"]))
 
     def macs(self):
         """Multiply-adds for one image, converter and classifier."""

@@ -92,6 +92,11 @@ class Converter:
         """All parameters by name, "part.layer.name"."""
         return {f"{part}.{name}": array for part in self.parts for name, array in getattr(self, part).params.items()}
 
+    @property
+    def statistics(self):
+        """Names of the parameters that are measured in training, not learned."""
+        return tuple(f"{part}.{name}" for part in self.parts for name in getattr(self, part).statistics)
+
     def config(self):
         """JSON values of the form."""
         values = {**asdict(self.form), "hidden": list(self.form.hidden), "activations": list(self.form.activations),
