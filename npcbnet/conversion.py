@@ -44,6 +44,35 @@ def easy_and_hard(net: BranchyNet, images, labels, threshold=None):
     return EasyHard(answer.entropy, early, answer.label == labels)
 
 
+def easy_by_entropy(classifier: Classifier, images, labels, threshold=np.inf):
+    """Easy and hard without an early exit: by the entropy of a whole classifier's answer (CAE-Net, section III-A).
+
+    An image is easy if it is classified right with an entropy below `threshold` nats. By default every right image is:
+    as a target the paper takes the one of lowest entropy, which needs no threshold.
+    """
+    answer = classifier.explain(images)
+    return EasyHard(answer.entropy, leaves(answer.entropy, threshold), answer.label == labels)
+
+
+def easy_rows(split: EasyHard, labels, classes):
+    """Rows of each class's easy images, [(n,)], and the classes that have none.
+
+    Such a class gets the one of lowest entropy among those classified right. Raises TrainingError where none is right.
+    """
+    rows, without = [], []
+    for label in range(classes):
+        members = np.flatnonzero(split.easy & (labels == label))
+        if not len(members):
+            without.append(label)
+            right = np.flatnonzero(split.right & (labels == label))
+            if not len(right):
+                raise TrainingError(f"no image of class {label} is classified right, so there is nothing to convert that "
+                                    "class to; train longer (--epochs), or look whether its labels are right")
+            members = right[[split.entropy[right].argmin()]]
+        rows.append(members)
+    return rows, without
+
+
 class Targets:
     """For each training image the easy image it shall become. `of` gives a shard's, float32 in 0..1.
 
@@ -53,31 +82,24 @@ class Targets:
     clusters: with the rule "lowest-entropy", each class is divided by k-means into so many groups of like images, and
     each image's target is the easiest of its own group: a boot need not become a sandal (CAE-Net's intraclass
     clustering, on pixels).
+    groups (N,) int: such groups, numbered within each class, found otherwise (npcbnet.clustering).
     """
 
-    def __init__(self, rule, images, labels, split: EasyHard, classes, rng, clusters=1):
+    def __init__(self, rule, images, labels, split: EasyHard, classes, rng, clusters=1, groups=None):
         if rule not in RULES:
             raise UsageError(f"unknown target rule {rule!r}; choose one of {', '.join(RULES)}")
-        self.rule, self.images, self.labels = rule, images, labels
-        self.easy = [np.flatnonzero(split.easy & (labels == label)) for label in range(classes)]
-        self.without = [label for label, members in enumerate(self.easy) if not len(members)]  # have no easy image
-        for label in self.without:
-            self.easy[label] = self._easiest(label, split)
+        if groups is not None and (rule != "lowest-entropy" or clusters > 1):
+            raise UsageError(f"groups go with the rule lowest-entropy alone, not with {rule} and clusters={clusters}")
+        self.rule, self.images, self.labels, self.groups = rule, images, labels, groups
+        self.easy, self.without = easy_rows(split, labels, classes)
         self.prototypes = np.stack([self._prototype(members, split.entropy) for members in self.easy])
         self.drawn = None  # rows of the images' own targets (N,), where they are not the prototypes
         if rule == "random":
             self.drawn = self._draw(labels, rng)
         if rule == "lowest-entropy" and clusters > 1:
-            self.drawn = self._cluster(split.entropy, clusters, rng)
-
-    def _easiest(self, label, split):
-        """For a class of which no image leaves early: the one of lowest entropy among those classified right."""
-        right = np.flatnonzero(split.right & (self.labels == label))
-        if not len(right):
-            raise TrainingError(f"the early exit recognises no image of class {label}, "
-                                "so there is nothing to convert that class to; "
-                                "train BranchyNet longer (--epochs), or look whether its labels are right")
-        return right[[split.entropy[right].argmin()]]
+            self.groups = self._by_pixels(clusters, rng)
+        if self.groups is not None:
+            self.drawn = self._easiest_of_groups(split.entropy)
 
     def _prototype(self, members, entropy):
         """The one image (C, H, W) float32 that stands for a class; members: rows of its easy images."""
@@ -98,19 +120,27 @@ class Targets:
             rows[mine] = members[rng.integers(0, len(members), len(mine))]
         return rows
 
-    def _cluster(self, entropy, clusters, rng):
-        """For each training image the row of its group's easiest easy image (k-means of the class's easy images)."""
+    def _by_pixels(self, clusters, rng):
+        """Each training image's group (N,) within its class: k-means of the class's easy images."""
         from scipy.cluster.vq import kmeans2, vq
-        rows = np.empty(len(self.labels), np.int64)
+        groups = np.empty(len(self.labels), np.int64)
         for label, members in enumerate(self.easy):
             mine = np.flatnonzero(self.labels == label)
             pixels = as_floats(self.images[mine]).reshape(len(mine), -1)
-            easy = np.searchsorted(mine, members)
-            centres, _ = kmeans2(pixels[easy], min(clusters, len(easy)), minit="++", seed=rng)
-            group = vq(pixels, centres)[0]
-            for number in np.unique(group):
-                here = members[group[easy] == number] if (group[easy] == number).any() else members
-                rows[mine[group == number]] = here[entropy[here].argmin()]
+            easy = pixels[np.searchsorted(mine, members)]
+            centres, _ = kmeans2(easy, min(clusters, len(easy)), minit="++", seed=rng)
+            groups[mine] = vq(pixels, centres)[0]
+        return groups
+
+    def _easiest_of_groups(self, entropy):
+        """For each training image the row of its group's easiest easy image; of its class's where the group has none."""
+        rows = np.empty(len(self.labels), np.int64)
+        for label, members in enumerate(self.easy):
+            mine = np.flatnonzero(self.labels == label)
+            for number in np.unique(self.groups[mine]):
+                here = members[self.groups[members] == number]
+                here = here if len(here) else members
+                rows[mine[self.groups[mine] == number]] = here[entropy[here].argmin()]
         return rows
 
     def of(self, index, rng):
@@ -121,10 +151,16 @@ class Targets:
             return as_floats(self.images[self._draw(self.labels[index], rng)])
         return self.prototypes[self.labels[index]]
 
-    def like(self, images, labels):
-        """For other images uint8 (M, C, H, W) of these labels (M,): the target (M, C, H, W) nearest to each."""
+    def like(self, images, labels, groups=None):
+        """For other images uint8 (M, C, H, W) of these labels (M,): the target (M, C, H, W) nearest to each.
+
+        groups (M,): the images' groups, where they are known (Clustering.place): then each gets its group's target.
+        """
         if self.rule != "lowest-entropy" or self.drawn is None:
             return self.prototypes[labels]
+        if groups is not None:
+            known = {(label, group): row for label, group, row in zip(self.labels, self.groups, self.drawn)}
+            return as_floats(self.images[[known[pair] for pair in zip(labels, groups)]])
         nearest = []
         for image, label in zip(as_floats(images), labels):
             choice = as_floats(self.images[np.unique(self.drawn[self.labels == label])])

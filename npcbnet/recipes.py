@@ -71,9 +71,9 @@ def family(dataset):
     return dataset.name.split("-")[0]
 
 
-def is_clothes(dataset):
-    """Clothes may be mirrored, writing may not."""
-    return family(dataset) == "fmnist"
+def may_be_mirrored(dataset):
+    """Clothes, animals and vehicles may be mirrored, writing may not."""
+    return family(dataset) in ("fmnist", "cifar10")
 
 
 def scaled(epochs, dataset):
@@ -82,21 +82,25 @@ def scaled(epochs, dataset):
 
 
 def pixels_of_shift(dataset):
-    """Random shifts help on handwriting and cost accuracy on clothes, which fill the frame."""
-    return 0 if is_clothes(dataset) else 1
+    """Random shifts help on handwriting and cost accuracy on clothes, which fill the frame.
+
+    CIFAR-10's are those of K. He et al., "Deep residual learning for image recognition", 2015, section 4.2.
+    """
+    return {"fmnist": 0, "cifar10": 4}.get(family(dataset), 1)
 
 
 def classifier_plan(dataset, seed, epochs=None):
     """Plan for LeNet and for BranchyNet: about STEPS steps, the last fifth with a falling learning rate."""
     epochs = epochs or max(1, min(MOST_EPOCHS, round(STEPS * BATCH / len(dataset.train))))
-    return Plan(epochs, BATCH, 1e-3, decay=-(-epochs // 5), shift=pixels_of_shift(dataset), flip=is_clothes(dataset),
-                seed=seed)
+    return Plan(epochs, BATCH, 1e-3, decay=-(-epochs // 5), shift=pixels_of_shift(dataset),
+                flip=may_be_mirrored(dataset), seed=seed)
 
 
 def converter_plan(chosen: Recipe, dataset, seed, epochs=None):
     """Plan for the converter: the learning rate falls throughout. Small sets get more epochs for the same steps."""
     epochs = epochs or scaled(chosen.epochs, dataset)
-    return Plan(epochs, BATCH, chosen.learning_rate, decay=epochs, shift=int(chosen.shift), seed=seed)
+    return Plan(epochs, BATCH, chosen.learning_rate, decay=epochs,
+                shift=pixels_of_shift(dataset) if chosen.shift else 0, seed=seed)
 
 
 def fine_tune_plan(chosen: Recipe, dataset, seed, most=None):

@@ -20,7 +20,8 @@ def parser():
     p = argparse.ArgumentParser(prog="python -m npcbnet.train", description=__doc__, epilog=EXAMPLE,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("dataset", nargs="?",
-                   help="mnist, fmnist, kmnist, digits, or a path (.npz, IDX folder, folder of class folders)")
+                   help="mnist, fmnist, kmnist, cifar10, digits, or a path (.npz, IDX folder, CIFAR-10's folder or "
+                   "archive, folder of class folders)")
     p.add_argument("--recipe", nargs="+", default=["fast"], choices=[*RECIPES, "all"], metavar="NAME",
                    help=f"converters to train: {', '.join(RECIPES)}, or all (default: fast)")
     p.add_argument("--epochs", type=int, help="epochs of every stage (default: chosen by the size of the data set)")

@@ -128,7 +128,7 @@ def train_nested(model, dataset, utilisations, *, seed=0, threads=1, quick=False
     task = NestedTask([small.net for _, small in several], labels)
     epochs = EPOCHS + MORE_EPOCHS * (len(several) - 1)
     epochs = QUICK_EPOCHS if quick else recipes.scaled(epochs, dataset)
-    plan = Plan(epochs, decay=epochs, shift=recipes.pixels_of_shift(dataset), flip=recipes.is_clothes(dataset),
+    plan = Plan(epochs, decay=epochs, shift=recipes.pixels_of_shift(dataset), flip=recipes.may_be_mirrored(dataset),
                 seed=int(seed))
     fit(task, images, plan, stage="subflow", threads=threads, checkpoint=checkpoint, quiet=quiet)
     made.record["subflow"] = {"epochs": epochs, "seed": int(seed)}

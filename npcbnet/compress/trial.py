@@ -41,7 +41,7 @@ class Trials:
         self.train, self.validation = some(dataset.train, images, rng), some(dataset.validation, validation, rng)
         if not len(self.validation):
             raise UsageError("the search needs validation images to judge by; load the data set with some")
-        self.shift, self.flip = recipes.pixels_of_shift(dataset), recipes.is_clothes(dataset)
+        self.shift, self.flip = recipes.pixels_of_shift(dataset), recipes.may_be_mirrored(dataset)
         self.teacher = logits(self.model, self.train.images)
         self.timed = {}  # latency as a share of the original's, by architecture
         self.before = {"accuracy": self.judged(self.model)[0], "latency_ms": None, "energy_mj": None,

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from npcbnet.data import convert, dataset, folder, npz, published
+from npcbnet.data import cifar, convert, dataset, folder, npz, published
 from npcbnet.data.dataset import Dataset, Raw, Split
 from npcbnet.errors import DataError, NpcbnetError, UsageError
 
 __all__ = ["NAMES", "Dataset", "Split", "load"]
 
-NAMES = ("digits", *published.SOURCES)
+NAMES = ("digits", *published.SOURCES, cifar.NAME)
 
 
 def load(name_or_path, *, seed=0, validation=1 / 12, shape=None):
-    """Load a data set by name (`NAMES`) or from a path (an .npz, a folder of IDX files or one with a sub-folder per
-    class).
+    """Load a data set by name (`NAMES`) or from a path (an .npz, a folder of IDX files, of CIFAR-10's files, or
+    one with a sub-folder per class).
 
     seed: of the splits and, for `digits`, of the images; the same seed gives the same bits. validation: fraction of the
     training images held out, stratified (1/12: 5,000 of MNIST's 60,000). A source without test part first gives up one
@@ -42,15 +42,20 @@ def _read(name_or_path, seed, shape):
         return _digits(seed)
     if isinstance(name_or_path, str) and name_or_path in published.SOURCES:
         return published.read(name_or_path)
+    if name_or_path == cifar.NAME:
+        return cifar.read()
     if not isinstance(name_or_path, (str, os.PathLike)) or not os.fspath(name_or_path):
         raise UsageError(f"expected a data set's name ({', '.join(NAMES)}) or a path, not {name_or_path!r}")
     path = Path(os.fsdecode(name_or_path))
+    if found := cifar.read_at(path):
+        return found
     if path.is_dir():
         return folder.read(path, shape=shape)
     if path.is_file():
         return npz.read(path)
     raise UsageError(f"unknown data set {str(path)!r}: known names are {', '.join(NAMES)}; a path is accepted too "
-                     "(an .npz, a folder of IDX files or of one sub-folder of images per class), but nothing is there")
+                     "(an .npz, a folder of IDX files, of CIFAR-10's, or of one sub-folder of images per class), but "
+                     "nothing is there")
 
 
 def _digits(seed):

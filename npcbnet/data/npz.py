@@ -6,6 +6,7 @@ import math
 import struct
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,16 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, Index
 def read(path):
     """Raw data set of the file at `path`. x_*: uint8, or float in 0..1, shaped as `convert.to_nchw` reads it;
     y_*: integers (N,) or (N, 1). Raises DataError naming the file and the array."""
-    path = Path(path)
+    with opened(path) as archive:
+        return _read(archive, Path(path))
+
+
+@contextmanager
+def opened(path):
+    """The .npz at `path` as an open ZipFile; within the block, damage found in it is a DataError naming the file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(archive, path)
+            yield archive
     except _DAMAGE as error:
         reason = str(error).replace("\n", " ")[:120] or type(error).__name__
         raise DataError(f"{path} is no .npz file or is damaged ({reason}); write it again with numpy.savez") from error
@@ -46,16 +53,16 @@ def _read(archive, path):
         raise DataError(f"{path} has only one of x_test and y_test; add the other or leave both out")
     train = _split(archive, path, "train")
     test = _split(archive, path, "test") if "x_test.npy" in names else None
-    class_names = _strings(archive, path, "class_names") if "class_names.npy" in names else None
+    class_names = strings(archive, path, "class_names") if "class_names.npy" in names else None
     if class_names is not None and len(set(class_names)) != len(class_names):
         raise DataError(f"{path}: class_names has the same name twice")
-    title = _strings(archive, path, "title")[0] if "title.npy" in names else TITLES.get(path.stem, path.stem)
+    title = strings(archive, path, "title")[0] if "title.npy" in names else TITLES.get(path.stem, path.stem)
     return Raw(path.stem, title, str(path), train, test, class_names)
 
 
 def _split(archive, path, part):
     """The Split of x_`part` and y_`part`."""
-    images, labels = (_array(archive, path, f"{axis}_{part}") for axis in "xy")
+    images, labels = (array(archive, path, f"{axis}_{part}") for axis in "xy")
     where = f"{path}: y_{part}"
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -69,19 +76,19 @@ def _split(archive, path, part):
     return Split(images, labels.astype(np.int64))
 
 
-def _strings(archive, path, name):
+def strings(archive, path, name):
     """A text array as a tuple of printable strings."""
-    array = _array(archive, path, name)
-    if array.dtype.kind not in "US" or array.ndim > 1 or array.size == 0:
-        raise DataError(f"{path}: {name} is {array.dtype} {convert.text(array.shape)}; expected an array of strings")
-    found = tuple(item.decode() if isinstance(item, bytes) else item for item in array.reshape(-1).tolist())
+    stored = array(archive, path, name)
+    if stored.dtype.kind not in "US" or stored.ndim > 1 or stored.size == 0:
+        raise DataError(f"{path}: {name} is {stored.dtype} {convert.text(stored.shape)}; expected an array of strings")
+    found = tuple(item.decode() if isinstance(item, bytes) else item for item in stored.reshape(-1).tolist())
     for item in found:
         if not item or not item.isprintable() or len(item) > 200:
             raise DataError(f"{path}: {name} has an entry that is empty, too long or not printable: {item[:40]!r}")
     return found
 
 
-def _array(archive, path, name):
+def array(archive, path, name):
     """The array `name`, its claimed size checked against the zip's before anything of that size is allocated."""
     info = archive.getinfo(f"{name}.npy")
     where = f"{path}: {name}"

@@ -1,25 +1,15 @@
 """MNIST, Fashion-MNIST and KMNIST by name: found on disk or downloaded, and checked to be the published files.
 
-Each of the four IDX files is looked for in $NPCBNET_DATA/<name>/, then in the cache folder
-($XDG_CACHE_HOME/npcbnet/<name>/ or ~/.cache/npcbnet/<name>/); what is in neither is downloaded into the cache.
+Each of the four IDX files is looked for on its own, where `places` says.
 """
 import hashlib
-import http.client
 import io
 import math
-import os
-import sys
-import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 
-from npcbnet.data import idx
+from npcbnet.data import idx, places
 from npcbnet.data.dataset import Raw, Split
-from npcbnet.errors import DataError, NpcbnetError, UsageError
-from npcbnet.files import atomic_write
-
-TIMEOUT_S = 10  # per connection and per read; with two places to try, an unreachable network is known within 20 s
-_CHUNK = 1 << 16
+from npcbnet.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -100,27 +90,9 @@ def at_hand(name):
     return name in SOURCES and all(_find(name, file) for file in SOURCES[name].files)
 
 
-def _folders(name):
-    """Where files may lie: [($NPCBNET_DATA/name), (cache/name)], each only if it can be known."""
-    folders = [Path(os.environ["NPCBNET_DATA"], name)] if os.environ.get("NPCBNET_DATA") else []
-    cache = _cache(name)
-    return folders + ([cache] if cache else [])
-
-
-def _cache(name):
-    """The cache folder of a data set, or None where the user has no home folder."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # the XDG Base Directory Specification has relative paths ignored
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:
-            return None
-    return Path(base, "npcbnet", name)
-
-
 def _find(name, file):
     """The path of `file` on disk, packed or not, or None."""
-    for folder in _folders(name):
+    for folder in places.folders(name):
         for path in (folder / file.name, folder / f"{file.name}.gz"):
             if path.is_file():
                 return path
@@ -129,63 +101,23 @@ def _find(name, file):
 
 def _download(name, source, file, missing):
     """Download `file` into the cache, from the first place that serves the published content; return its path."""
-    cache = _cache(name)
-    if cache is None:
-        raise DataError(_absent(name, missing, "there is no home folder to download them to"))
-    reasons = []
-    for url in source.urls:
-        try:
-            content = _fetch(f"{url}{file.name}.gz", file)
-            _verify(content, file)
-            break
-        except (OSError, http.client.HTTPException, ValueError, NpcbnetError) as error:
-            reason = getattr(error, "reason", None) or error
-            reasons.append(f"{url.split('/')[2]}: {getattr(reason, 'strerror', None) or reason}")
-    else:
-        raise DataError(_absent(name, missing, f"the download failed ({'; '.join(dict.fromkeys(reasons))})"))
-    path = cache / f"{file.name}.gz"
-    try:
-        with atomic_write(path) as target:
-            target.write(content)
-    except UsageError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error
-        raise DataError(f"cannot keep the download as {path}: {reason}; free some space or set XDG_CACHE_HOME to a "
-                        "folder that can be written") from error
+    files = [f"{absent.name}.gz" for absent in missing]
+    path = places.cache_for(name, files) / f"{file.name}.gz"
+    content = places.first_served(name, files, [f"{url}{path.name}" for url in source.urls],
+                                  lambda url: _verified(b"".join(places.fetch(url, _most_bytes(file))), file))
+    with places.kept(path) as target:
+        target.write(content)
     return path
 
 
-def _absent(name, missing, why):
-    """The one line for files that are neither on disk nor to be had."""
-    files = ", ".join(f"{file.name}.gz" for file in missing)
-    folders = _folders(name)
-    place = folders[0] if folders else f"a folder {name}/ and name its parent in NPCBNET_DATA"
-    also = "" if os.environ.get("NPCBNET_DATA") else f" (or set NPCBNET_DATA to a folder that has {name}/ inside)"
-    return (f"{name}: missing {files}, and {why}; put them into {place}{also if folders else ''}, or run "
-            "`python -m npcbnet.train digits`, which needs no files")
+def _most_bytes(file):
+    """What a download of `file` may have: gzip never needs more than the content and a little."""
+    return math.prod(file.shape) + (1 << 16)
 
 
-def _fetch(url, file):
-    """The bytes at `url`, at most what `file` can take; progress on a terminal."""
-    from tqdm import tqdm
-    limit = math.prod(file.shape) + _CHUNK  # gzip never needs more than the content and a little
-    content = io.BytesIO()
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-        length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else None
-        with tqdm(total=total, desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True, leave=False,
-                  disable=not sys.stderr or not sys.stderr.isatty()) as progress:
-            while chunk := response.read(_CHUNK):
-                content.write(chunk)
-                progress.update(len(chunk))
-                if content.tell() > limit:
-                    raise DataError(f"sent more than {limit:,} bytes")
-    if total is not None and content.tell() != total:
-        raise DataError(f"sent {content.tell():,} of {total:,} bytes")
-    return content.getvalue()
-
-
-def _verify(content, file):
-    """DataError unless the downloaded `content` is the published one."""
+def _verified(content, file):
+    """The downloaded `content`; DataError unless it is the published one."""
     if file.packed_sha256 is not None and hashlib.sha256(content).hexdigest() != file.packed_sha256:
         raise DataError(f"sent something else than the published {file.name}.gz (its sha256 differs)")
     idx.parse(io.BytesIO(content), len(content), file.name, (len(file.shape),), shape=file.shape, sha256=file.sha256)
+    return content

@@ -2,7 +2,7 @@
 import numpy as np
 
 from npcbnet import data
-from npcbnet.data import digits, published
+from npcbnet.data import cifar, digits, published
 
 DRAWN, NOISY = 1000, 200  # images of either kind
 
@@ -14,7 +14,8 @@ def test_images(model, asked=None):
     Raises what data.load raises.
     """
     words = str(model.record.get("command")).split()  # python -m npcbnet.train mnist ...
-    own = words[3] if len(words) > 3 and published.at_hand(words[3]) else None
+    name = words[3] if len(words) > 3 else None
+    own = name if published.at_hand(name) or cifar.at_hand(name) else None
     if asked or own:
         found = data.load(asked or own, shape=model.input_shape)
         return found.test.images, f"test images of {found.title}"
