@@ -1,0 +1,69 @@
+"""Sizes of CAE-Net and how long each of its parts trains, by data set."""
+from dataclasses import dataclass, replace
+
+from npcbnet import recipes
+from npcbnet.nets import ConvConverterConfig, alexnet, lenet
+from npcbnet.training import Plan
+
+QUICK_IMAGES = 2000  # images a part, with --quick
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a CAE-Net is made.
+
+    baseline: "lenet" or "alexnet"; form: the converting autoencoder; hidden, pool: the head (nets.caenet.head);
+    clusters of each class; epochs and learning rates of the parts: the converter, the head behind the frozen encoder,
+    and encoder and head together, which may also learn from the baseline's answers (distillation: temperature, and
+    `hard`, the weight of the labels).
+    """
+
+    baseline: str
+    form: ConvConverterConfig
+    hidden: int
+    pool: bool = False
+    clusters: int = 3
+    converter_epochs: int = 12
+    converter_rate: float = 2e-3
+    head_epochs: int = 4
+    head_rate: float = 1e-3
+    tune_epochs: int = 20
+    tune_rate: float = 1e-3
+    temperature: float = 3.0
+    hard: float = 0.3
+    shift: int = 0
+    flip: bool = False
+
+
+# The encoder of facts.md, section 5, is half as wide at its widest: with it CAE-Net does more than LeNet's multiply-adds.
+SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 32), (2, 2, 1, 1, 2)), 100)
+COLOUR = Recipe("alexnet", ConvConverterConfig((32, 64, 96, 128, 128), (1, 2, 1, 2, 1), batch_norm=True), 256, pool=True,
+                converter_epochs=15, head_epochs=5, tune_epochs=20)
+
+
+def recipe(dataset):
+    """The Recipe for a Dataset: AlexNet's for colour images of at least 24 pixels, else LeNet's."""
+    channels, *sides = dataset.input_shape
+    chosen = COLOUR if channels == 3 and min(sides) >= 24 else SMALL
+    return replace(chosen, shift=recipes.pixels_of_shift(dataset), flip=recipes.may_mirror(dataset))
+
+
+def baseline(chosen, dataset, rng):
+    """The fresh baseline: Classifier."""
+    return {"lenet": lenet, "alexnet": alexnet}[chosen.baseline](dataset.input_shape, dataset.class_names, rng)
+
+
+def baseline_plan(chosen, dataset, seed, epochs=None):
+    """Plan of the baseline: LeNet's as ever; AlexNet's learning rate falls throughout."""
+    if chosen.baseline == "lenet":
+        return recipes.classifier_plan(dataset, seed, epochs)
+    epochs = epochs or recipes.scaled(20, dataset)
+    return Plan(epochs, recipes.BATCH, 5e-4, decay=epochs, shift=chosen.shift, flip=chosen.flip, seed=seed)
+
+
+def plan(chosen, dataset, part, seed, most=None):
+    """Plan of a part, "converter", "head" or "tune": its learning rate falls throughout. most: no more epochs."""
+    epochs = recipes.scaled(getattr(chosen, f"{part}_epochs"), dataset)
+    epochs = min(epochs, most or epochs)
+    return Plan(epochs, recipes.BATCH, getattr(chosen, f"{part}_rate"), decay=epochs, shift=chosen.shift,
+                flip=chosen.flip, seed=seed)
