@@ -33,9 +33,10 @@ class Retraining:
         teacher = None if self.teacher is None else self.teacher[:images]
         return ClassifierTask(net, self.train.labels[:images], teacher, self.temperature, self.hard)
 
-    def run(self, task, epochs, *, stage, images=None, after_step=None, checkpoint=None, quiet=True):
+    def run(self, task, epochs, *, stage, images=None, after_step=None, checkpoint=None, quiet=True,
+            learning_rate=LEARNING_RATE):
         """Train a task on the first `images`, the learning rate falling to 0 along a cosine; returns the history."""
-        plan = Plan(epochs, BATCH, LEARNING_RATE, decay=epochs, shift=self.shift, flip=self.flip, seed=self.seed)
+        plan = Plan(epochs, BATCH, learning_rate, decay=epochs, shift=self.shift, flip=self.flip, seed=self.seed)
         return fit(task, self.train.images[:images], plan, stage=stage, threads=self.threads, after_step=after_step,
                    checkpoint=checkpoint, quiet=quiet)
 

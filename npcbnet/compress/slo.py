@@ -16,13 +16,13 @@ Training is distillation from the original's logits. Validation images judge, te
 import copy
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from npcbnet import modelfile
 from npcbnet.compress import magnitude, structure
 from npcbnet.compress.retrain import Retraining, check
+from npcbnet.compress.sidecars import Sidecars
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.errors import UsageError
 from npcbnet.nets import Classifier
@@ -106,11 +106,9 @@ class _Loop:
     def __init__(self, model, dataset, slo_ms, effort, seed, threads, quiet, checkpoint, measure):
         self.model, self.slo_ms, self.effort, self.quiet = model, slo_ms, effort, quiet
         self.retraining = Retraining(model, dataset, effort.images, effort.validation, seed, threads)
-        marks = [seed, slo_ms, effort, dataset.name, len(dataset.train),
-                 *(zlib.crc32(np.ascontiguousarray(array)) for array in model.params.values())]
-        self.prefix = f"{zlib.crc32(repr(marks).encode()):08x}"
-        self.files = None if checkpoint is None else Path(checkpoint)
-        self.watch = Stopwatch(model, self.retraining.validation.images, measure, self.beside("latencies", ".json"))
+        self.files = Sidecars(checkpoint, seed, slo_ms, effort, dataset.name, len(dataset.train),
+                              *(zlib.crc32(np.ascontiguousarray(array)) for array in model.params.values()))
+        self.watch = Stopwatch(model, self.retraining.validation.images, measure, self.files.path("latencies", ".json"))
         self.seen = {"images": self.retraining.train.images[:structure.MEASURED],
                      "labels": self.retraining.train.labels[:structure.MEASURED]}
         self.rows, self.models, self.notes = [], [], []
@@ -123,8 +121,7 @@ class _Loop:
                  f"the SLO is {self.slo_ms:.4g} ms")
         if not self.rows[0]["met"]:
             self.channels(self.connections())
-        for path in [] if self.files is None else self.files.parent.glob(f"{self.files.stem}-{self.prefix}-*"):
-            path.unlink()
+        self.files.clear()
         return self.found()
 
     def connections(self):
@@ -204,19 +201,12 @@ class _Loop:
         """Train a model further; what was pruned before stays zero."""
         constraints = magnitude.zeros_held(model)
         self.retraining.held(model.net, epochs, constraints, images=images, stage=stage,
-                             checkpoint=self.beside(stage, ".npz", model), quiet=self.quiet or images is not None)
+                             checkpoint=self.files.path(stage, model=model), quiet=self.quiet or images is not None)
 
     def train(self, task, model, epochs, stage):
         """Train a task that prunes on its way."""
         self.retraining.run(task, epochs, stage=stage, after_step=task.after_step,
-                            checkpoint=self.beside(f"{stage} {task.kept:g}", ".npz", model), quiet=self.quiet)
-
-    def beside(self, stage, suffix, model=None):
-        """The path of a stage's own file, None without a checkpoint: of a model by the shapes of its parameters."""
-        if self.files is None:
-            return None
-        mark = "" if model is None else f"-{zlib.crc32(repr(sorted(model.param_shapes().items())).encode()):08x}"
-        return self.files.with_name(f"{self.files.stem}-{self.prefix}-{stage.replace(' ', '-')}{mark}{suffix}")
+                            checkpoint=self.files.path(f"{stage} {task.kept:g}", model=model), quiet=self.quiet)
 
     def add(self, model, step, way, kept):
         """A row for a trained model; returns it."""
