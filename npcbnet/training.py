@@ -119,11 +119,12 @@ def rate_factor(plan, step, steps):
     return SCHEDULES["cosine"](max(0, step - (plan.epochs - plan.decay) * steps), decaying) if decaying else 1.0
 
 
-def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None, quiet=False):
+def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None, after_step=None, quiet=False):
     """Train task.params in place and return the history, a list of {"epoch", "loss", **validate()} per epoch.
 
     images (N, C, H, W) uint8; `task` knows the targets by row number. validate: a function of no arguments that gives
-    {name: number} after each epoch. checkpoint: a path; written after each epoch, and where it exists training
+    {name: number} after each epoch. after_step(step, steps): called before the first of the run's `steps` updates and
+    after each, with the number done so far. checkpoint: a path; written after each epoch, and where it exists training
     continues from it. Raises TrainingError when the loss is no longer finite (the last checkpoint is kept) or the
     checkpoint is of another run.
     """
@@ -133,11 +134,13 @@ def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None,
         history = kept.restore(optimiser)
     progress = Progress(stage, plan.epochs, len(images), quiet)
     steps = -(-len(images) // plan.batch)
+    if after_step is not None:
+        after_step(len(history) * steps, plan.epochs * steps)
     with one_blas_thread(), Crew(threads) as crew:
         for epoch in range(len(history), plan.epochs):
             progress.begin(epoch)
             try:
-                loss = _epoch(task, images, plan, optimiser, epoch, steps, stage, crew, progress)
+                loss = _epoch(task, images, plan, optimiser, epoch, steps, stage, crew, progress, after_step)
             finally:
                 progress.close()
             if not all(np.isfinite(array).all() for array in task.params.values()):
@@ -151,7 +154,7 @@ def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None,
     return history
 
 
-def _epoch(task, images, plan, optimiser, epoch, steps, stage, crew, progress):
+def _epoch(task, images, plan, optimiser, epoch, steps, stage, crew, progress, after_step):
     """All batches of one epoch, in an order of its own; returns the mean loss."""
     name = int.from_bytes(stage.encode()[:8], "little")  # all converters see the same batches
     order_seed, *batch_seeds = np.random.SeedSequence([plan.seed, name, epoch]).spawn(1 + steps)
@@ -164,6 +167,8 @@ def _epoch(task, images, plan, optimiser, epoch, steps, stage, crew, progress):
         if not np.isfinite(loss):
             raise TrainingError(f"{stage}: the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}; {ADVICE}")
         update(task, optimiser, grads)
+        if after_step is not None:
+            after_step(epoch * steps + batch + 1, plan.epochs * steps)
         total += loss * len(index)
         progress.advance(len(index))
     return total / len(images)

@@ -45,7 +45,7 @@ def recipe(dataset):
     """The Recipe for a Dataset: AlexNet's for colour images of at least 24 pixels, else LeNet's."""
     channels, *sides = dataset.input_shape
     chosen = COLOUR if channels == 3 and min(sides) >= 24 else SMALL
-    return replace(chosen, shift=recipes.pixels_of_shift(dataset), flip=recipes.may_mirror(dataset))
+    return replace(chosen, shift=recipes.pixels_of_shift(dataset), flip=recipes.may_be_mirrored(dataset))
 
 
 def baseline(chosen, dataset, rng):

@@ -19,11 +19,11 @@ import numpy as np
 from npcbnet import modelfile
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
 from npcbnet.compress.menu import KEEP, Menu
+from npcbnet.compress.retrain import check_numbers
 from npcbnet.compress.trial import Candidate, Trials
-from npcbnet.errors import UsageError
 from npcbnet.nets import Classifier
 from npcbnet.progress import say
-from npcbnet.training import check_threads, one_blas_thread
+from npcbnet.training import one_blas_thread
 
 # Of LeNet's parameters AdaDeep keeps two thirds on MNIST (CAE-Net's table). How much faster it is there depends on the
 # device; here a fifth is asked for.
@@ -92,9 +92,7 @@ def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quie
     them; energy is watts times latency. Raises UsageError for a model or an argument that cannot work, ShapeError for
     a data set that does not fit.
     """
-    check_threads(threads)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise UsageError(f"the seed must be a whole number of at least 0, not {seed!r:.40}")
+    check_numbers(seed, threads)
     effort, menu = QUICK if quick else FULL, Menu(model)
     budgets = default_budgets(model) if budgets is None else budgets
     with one_blas_thread():

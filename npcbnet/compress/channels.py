@@ -5,47 +5,91 @@
 import numpy as np
 
 from npcbnet.errors import UsageError
-from npcbnet.layers import (AvgPool2d, Clip, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d,
-                            LeakyReLU, MaxPool2d, ReLU, ReLU6, Sigmoid, Tanh, Upsample2d)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
+                            GlobalMaxPool2d, LeakyReLU, MaxPool2d, ReLU, ReLU6, Sigmoid, Tanh, Upsample2d)
 
 # Each channel is worked on by itself, and by no parameter of its own.
 CHANNELWISE = (AvgPool2d, Clip, Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, MaxPool2d, ReLU, ReLU6,
                Sigmoid, Tanh, Upsample2d)
 
 
-def reader(layers, place):
-    """The place in a list of layers of the one that mixes the channels of the convolution at `place`.
+def followed(layers, place):
+    """(places of layers that have parameters for each channel, the place of the layer that mixes the channels).
 
-    None where the channels cannot be followed to a Conv2d without groups or a Dense layer.
+    The channels are those that the layer at `place` of a list makes. None where they cannot be followed to a Conv2d
+    without groups or a Dense layer.
     """
+    own = []
     for i in range(place + 1, len(layers)):
-        if isinstance(layers[i], Dense) or isinstance(layers[i], Conv2d) and layers[i].groups == 1:
-            return i
-        if not isinstance(layers[i], CHANNELWISE):
+        if mixes(layers[i]):
+            return own, i
+        if isinstance(layers[i], BatchNorm2d) or is_depthwise(layers[i]):
+            own.append(i)
+        elif not isinstance(layers[i], CHANNELWISE):
             return None
     return None
 
 
-def influential(layer, after, count):
-    """The `count` output channels of Conv2d `layer` with the most influence, ascending.
+def reader(layers, place):
+    """The place of the layer that mixes the channels of the convolution at `place`; None where there is none, or where
+    a layer with parameters for each channel stands between."""
+    own, i = followed(layers, place) or ([], None)
+    return None if own else i
 
-    Influence: the L2 norm of the channel's own weights (Li et al., 2017, use L1) times that of the weights by which
-    `after`, the layer that mixes the channels, reads it. Raises UsageError unless 1 <= count <= F.
-    """
-    F = layer.out_channels
+
+def mixes(layer):
+    """Does each output of a layer read all channels?"""
+    return isinstance(layer, Dense) or isinstance(layer, Conv2d) and layer.groups == 1
+
+
+def is_depthwise(layer):
+    """Is it a convolution that works on each channel by itself?"""
+    return isinstance(layer, Conv2d) and layer.groups == layer.in_channels == layer.out_channels > 1
+
+
+def outputs(layer):
+    """How many channels a Conv2d makes, or features a Dense layer."""
+    return layer.out_features if isinstance(layer, Dense) else layer.out_channels
+
+
+def by_output(layer):
+    """The weight of a Conv2d or Dense layer as (F, what makes each output), float64."""
+    weight = layer.params["weight"].astype(np.float64)
+    return weight.T if isinstance(layer, Dense) else weight.reshape(len(weight), -1)
+
+
+def influence(layer, after):
+    """(F,): the L2 norm of each output's own weights (Li et al., 2017, use L1) times that of the weights by which
+    `after`, the layer that mixes the channels, reads it."""
+    weight, F = after.params["weight"].astype(np.float64), outputs(layer)
+    read = weight.transpose(1, 0, 2, 3).reshape(F, -1) if isinstance(after, Conv2d) else weight.reshape(F, -1)
+    return np.linalg.norm(by_output(layer), axis=1) * np.linalg.norm(read, axis=1)
+
+
+def influential(layer, after, count):
+    """The `count` outputs of `layer` with the most influence, ascending. Raises UsageError unless 1 <= count <= F."""
+    F = outputs(layer)
     if not 1 <= count <= F:
         raise UsageError(f"{layer!r} has {F} outputs; {count} of them cannot stay")
-    weight = after.params["weight"].astype(np.float64)
-    read = weight.transpose(1, 0, 2, 3).reshape(F, -1) if isinstance(after, Conv2d) else weight.reshape(F, -1)
-    own = layer.params["weight"].astype(np.float64).reshape(F, -1)
-    influence = np.linalg.norm(own, axis=1) * np.linalg.norm(read, axis=1)
-    return np.sort(np.argsort(-influence, kind="stable")[:count])
+    return greatest(influence(layer, after), count)
+
+
+def greatest(values, count):
+    """The places of the `count` greatest of values (F,), ascending; of equals the first."""
+    return np.sort(np.argsort(-values, kind="stable")[:count])
 
 
 def with_outputs(layer, kept):
-    """A Conv2d that makes only the channels `kept` of the layer's."""
-    made = Conv2d(layer.in_channels, len(kept), layer.kernel, layer.stride, layer.pad, bias=layer.bias)
-    made.params = {name: array[kept] for name, array in layer.params.items()}
+    """A layer that makes only the channels `kept` of a Conv2d (plain or depthwise), BatchNorm2d or Dense layer."""
+    count, axis = len(kept), -1 if isinstance(layer, Dense) else 0
+    if isinstance(layer, Dense):
+        made = Dense(layer.in_features, count)
+    elif isinstance(layer, BatchNorm2d):
+        made = BatchNorm2d(count, layer.eps, layer.momentum)
+    else:
+        inputs, groups = (count, count) if is_depthwise(layer) else (layer.in_channels, 1)
+        made = Conv2d(inputs, count, layer.kernel, layer.stride, layer.pad, groups, layer.bias)
+    made.params = {name: np.ascontiguousarray(array.take(kept, axis)) for name, array in layer.params.items()}
     return made
 
 

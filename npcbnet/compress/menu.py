@@ -18,7 +18,7 @@ from npcbnet import modelfile
 from npcbnet.compress import channels
 from npcbnet.compress.fire import can_burn, fire
 from npcbnet.compress.lowrank import factorise
-from npcbnet.compress.prune import BLOCK, is_large, largest_blocks
+from npcbnet.compress.prune import is_large, largest_blocks, widened
 from npcbnet.compress.separable import separate
 from npcbnet.compress.share import is_weight, shared
 from npcbnet.errors import UsageError
@@ -207,7 +207,7 @@ def compressed(layer, choice, after):
         return factorise(layer, amount), {}, None
     made, constraints = copy.copy(layer), {}
     if kind == "sparse":
-        kept = np.repeat(largest_blocks(weight, amount), BLOCK, axis=1)[:, :weight.shape[1]]
+        kept = widened(largest_blocks(weight, amount), weight.shape[1])
         made.params, constraints = {**layer.params, "weight": weight * kept}, {"0.weight": kept}
     if kind == "shared":
         values, codes = shared(weight, amount)

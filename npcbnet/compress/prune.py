@@ -34,8 +34,7 @@ def prune(model, share, images=None):
     wanted = {} if images is None else _outputs(model, [old for old, _ in pairs], images)
     for old, new in pairs:
         keep = largest_blocks(old.params["weight"], share)
-        weight = new.params["weight"]
-        new.params["weight"] = weight * np.repeat(keep, BLOCK, axis=1)[:, :weight.shape[1]]
+        new.params["weight"] = new.params["weight"] * widened(keep, new.out_features)
         if images is not None:
             _fit(new, old, keep, _inputs(made, new, images), wanted[id(old)])
     return made
@@ -48,13 +47,28 @@ def is_large(layer):
 
 def largest_blocks(weight, share):
     """weight (D, O) -> which blocks stay, (D, O / BLOCK rounded up) bool: all but `share` of them."""
+    sizes = block_sizes(weight)
+    return all_but(sizes, round(share * sizes.size))
+
+
+def block_sizes(weight):
+    """weight (D, O) -> the sum of squares of each block, (D, O / BLOCK rounded up), float64."""
     D, O = weight.shape
     squares = np.zeros((D, -(-O // BLOCK) * BLOCK))
     squares[:, :O] = weight.astype(np.float64) ** 2
-    sizes = squares.reshape(D, -1, BLOCK).sum(axis=2)
-    order, keep = np.argsort(sizes, axis=None, kind="stable"), np.ones(sizes.size, bool)
-    keep[order[:round(share * sizes.size)]] = False
+    return squares.reshape(D, -1, BLOCK).sum(axis=2)
+
+
+def all_but(sizes, count):
+    """bool array of sizes' shape, False for the `count` smallest; of equals the first."""
+    keep = np.ones(sizes.size, bool)
+    keep[np.argsort(sizes, axis=None, kind="stable")[:count]] = False
     return keep.reshape(sizes.shape)
+
+
+def widened(keep, outputs):
+    """Which blocks stay -> which weights stay, (D, outputs) bool."""
+    return np.repeat(keep, BLOCK, axis=1)[:, :outputs]
 
 
 def _outputs(model, layers, images):

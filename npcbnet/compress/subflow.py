@@ -16,10 +16,11 @@ import numpy as np
 from npcbnet import recipes
 from npcbnet.compress.dynamic import Dynamic
 from npcbnet.compress.levels import check_classifier, checked, neurons, nested, subgraph, subgraphs, walk
+from npcbnet.compress.retrain import check
 from npcbnet.errors import UsageError
 from npcbnet.losses import cross_entropy
 from npcbnet.nets.images import as_floats, as_images
-from npcbnet.training import ClassifierTask, Plan, check_threads, fit
+from npcbnet.training import ClassifierTask, Plan, fit
 
 __all__ = ["Dynamic", "importance", "nested", "subgraph", "subgraphs", "train", "train_nested"]
 
@@ -113,13 +114,8 @@ def train_nested(model, dataset, utilisations, *, seed=0, threads=1, quick=False
     for each subgraph but the first. One model file holds all: npcbnet.save.
     """
     check_classifier(model)
-    check_threads(threads)
     utilisations = checked(utilisations)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise UsageError(f"the seed must be a whole number of at least 0, not {seed!r:.60}")
-    if (dataset.input_shape, dataset.classes) != (model.input_shape, model.classes):
-        raise UsageError(f"{dataset.name} has images of {dataset.input_shape} in {dataset.classes} classes; the model "
-                         f"takes {model.input_shape} in {model.classes}")
+    check(model, dataset, seed, threads)
     rng = np.random.default_rng([seed, 4])
     images, labels = _drawn(dataset.train, QUICK_IMAGES if quick else len(dataset.train), rng)
     measured = importance(model, *_drawn(dataset.train, QUICK_IMAGES // 2 if quick else MEASURED, rng))

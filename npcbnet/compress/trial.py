@@ -1,18 +1,11 @@
 """Networks on trial: trained for a while by distillation, judged on validation images, timed beside the original."""
-import numpy as np
-
-from npcbnet import judge, modelfile, recipes, runtime
+from npcbnet import judge, modelfile
 from npcbnet.compress.budgets import score
-from npcbnet.compress.constrained import Constrained
 from npcbnet.compress.menu import KEEP
-from npcbnet.data import Split
-from npcbnet.errors import UsageError
-from npcbnet.nets.images import as_floats
-from npcbnet.training import ClassifierTask, Plan, fit
+from npcbnet.compress.retrain import Retraining
 
 TIMED = 100  # images
 TOGETHER = 12  # networks that take turns with the original
-BATCH, LEARNING_RATE = 128, 1e-3
 
 
 class Candidate:
@@ -28,32 +21,23 @@ class Candidate:
         return {"choices": ", ".join(map(str, self.plan)), "stage": self.stage, "score": self.score, **self.costs}
 
 
-class Trials:
+class Trials(Retraining):
     """What judges candidates: images, the original's logits and costs (`before`), latencies measured so far.
 
     images, validation: how many images to use, None: all; watts: what energy is computed with.
     """
 
     def __init__(self, menu, dataset, budgets, images, validation, watts, seed, threads):
-        self.menu, self.model, self.budgets = menu, menu.model, budgets
-        self.watts, self.seed, self.threads = watts, seed, threads
-        rng = np.random.default_rng(seed)
-        self.train, self.validation = some(dataset.train, images, rng), some(dataset.validation, validation, rng)
-        if not len(self.validation):
-            raise UsageError("the search needs validation images to judge by; load the data set with some")
-        self.shift, self.flip = recipes.pixels_of_shift(dataset), recipes.may_be_mirrored(dataset)
-        self.teacher = logits(self.model, self.train.images)
+        super().__init__(menu.model, dataset, images, validation, seed, threads)
+        self.menu, self.budgets, self.watts = menu, budgets, watts
         self.timed = {}  # latency as a share of the original's, by architecture
         self.before = {"accuracy": self.judged(self.model)[0], "latency_ms": None, "energy_mj": None,
                        "storage_bytes": modelfile.weight_bytes(self.model), "macs": self.model.macs()}
 
     def fit(self, candidate, images, epochs, stage, checkpoint=None, quiet=True):
         """Train a candidate on the first `images` (None: all) by distillation, under its constraints, and judge it."""
-        split = Split(self.train.images[:images], self.train.labels[:images])
-        task = ClassifierTask(candidate.model.net, split.labels, self.teacher[:images])
-        plan = Plan(epochs, BATCH, LEARNING_RATE, decay=epochs, shift=self.shift, flip=self.flip, seed=self.seed)
-        fit(Constrained(task, candidate.constraints), split.images, plan, stage=f"{stage} adadeep",
-            threads=self.threads, checkpoint=checkpoint, quiet=quiet)
+        self.held(candidate.model.net, epochs, candidate.constraints, images=images, stage=f"{stage} adadeep",
+                  checkpoint=checkpoint, quiet=quiet)
         candidate.stage = stage
         self.judge(candidate)
 
@@ -63,11 +47,6 @@ class Trials:
         candidate.costs = {"accuracy": accuracy, **self.times(candidate.plan),
                            "storage_bytes": modelfile.weight_bytes(candidate.model), "macs": candidate.model.macs()}
         candidate.score = score(candidate.costs, self.before, self.budgets)
-
-    def judged(self, model):
-        """(accuracy, mean probability of the right class) of a model on the validation images."""
-        p, labels = runtime.compile(model, self.threads).predict_proba(self.validation.images), self.validation.labels
-        return float((p.argmax(axis=1) == labels).mean()), float(p[np.arange(len(p)), labels].mean(dtype=np.float64))
 
     def measure(self, plans):
         """Measure the latency of the plans' networks that have not been measured yet; the original takes turns."""
@@ -96,14 +75,3 @@ class Trials:
 def architecture(plan):
     """What decides a plan's latency: sharing a layer's weights does not change how it is computed."""
     return tuple(KEEP if choice.compression == "shared" else choice for choice in plan)
-
-
-def some(split, count, rng):
-    """At most `count` images of a split (None: all), drawn, in an order that is drawn, too."""
-    return split.take(rng.permutation(len(split))[:count])
-
-
-def logits(model, images):
-    """A Classifier's logits (N, O) for images (N, C, H, W) uint8."""
-    return np.concatenate([model.net.forward(as_floats(images[start:start + 256]))[0]
-                           for start in range(0, len(images), 256)]).astype(np.float32, order="C")

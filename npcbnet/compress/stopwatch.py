@@ -1,0 +1,61 @@
+"""The latency of many networks beside that of one: in turns with it, remembered, kept in a file."""
+import json
+from pathlib import Path
+
+import numpy as np
+
+from npcbnet import judge
+from npcbnet.errors import TrainingError
+from npcbnet.files import write_text
+
+TIMED, TOGETHER = 60, 8  # images, and networks that take turns with the original
+
+
+class Stopwatch:
+    """Milliseconds of one image at batch 1 in the engine.
+
+    A network is measured in turns with the original, and its time is given as so much of the original's first, so that
+    a busy moment of the machine hits both. Networks of the same shapes (and as many zeros) share one measurement.
+    measure: a function {name: model} -> {name: ms}, None: the engine's clock. path: of a JSON file that keeps what was
+    measured, None: nothing is kept. Raises TrainingError where that file is damaged.
+    """
+
+    def __init__(self, model, images, measure=None, path=None):
+        self.model, self.images, self.path = model, images, None if path is None else Path(path)
+        self.measure = measure or self._clock
+        self.known = {} if path is None or not self.path.exists() else self._read()
+
+    def times(self, models):
+        """[ms] of each model, in order; the original's own is always measured first."""
+        waiting = {architecture(model): model for model in models}
+        waiting = [(key, model) for key, model in waiting.items() if key not in self.known]
+        mine = architecture(self.model)
+        if mine not in self.known:
+            self.known[mine] = self.measure({"original": self.model})["original"]
+        for start in range(0, len(waiting), TOGETHER):
+            here = {key: model for key, model in waiting[start:start + TOGETHER] if key not in self.known}
+            found = self.measure({"original": self.model, **here}) if here else {}
+            self.known.update((key, self.known[mine] * found[key] / found["original"]) for key in here)
+        if waiting and self.path is not None:
+            write_text(self.path, json.dumps(self.known))
+        return [self.known[architecture(model)] for model in models]
+
+    def _clock(self, models):
+        return {name: timed.latency_ms for name, timed in judge.latencies(models, self.images[:TIMED]).items()}
+
+    def _read(self):
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or not all(isinstance(ms, float) and 0 < ms < float("inf")
+                                                      for ms in found.values()):
+                raise ValueError("latencies must be positive numbers")
+            return found
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{self.path} is damaged ({' '.join(str(error).split())[:100]}); remove it to measure "
+                                "anew") from None
+
+
+def architecture(model):
+    """What decides a network's latency, as a text: its layers, and how many weights of each are not zero."""
+    weights = [int(np.count_nonzero(array)) for array in model.params.values() if array.ndim > 1]
+    return f"{model.config()['net']} {weights}"
