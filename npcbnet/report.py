@@ -13,10 +13,13 @@ from npcbnet.files import write_text
 
 WIDEST = 120  # characters of the terminal's table
 NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweight DNN, no converter", "cbnet": "CBNet",
-         "adadeep": "AdaDeep", "subflow": "SubFlow"}
+         "adadeep": "AdaDeep", "subflow": "SubFlow", "alexnet": "AlexNet", "caenet": "CAE-Net"}
+BASELINES = ("lenet", "alexnet")  # what the other models of a run are compared with
 CAPTIONS = {  # by the first word of a picture's file name, which a model's name may follow: exits-cbnet.png
     "loss": "Training loss and what was measured on validation data, stage by stage",
     "strips": "Hard test images (top), what the converter made of them (middle), and its targets (bottom)",
+    "clusters": "One class, a row a cluster: its easiest image, which is the target of all others, and a hard one",
+    "elbow": "Spread within the clusters over their number (all classes), and the elbow",
     "exits": "Entropy at BranchyNet's early exit (log scale): test images (hatched), converted (outline), T (dashed)",
 }
 
@@ -69,7 +72,7 @@ def markdown_table(rows, facts=None):
     """The Markdown table of `rows`; facts' threshold and recipe, where given, become part of the models' names."""
     rows = clean(rows)
     columns, unit = _columns(rows), _unit(rows)
-    lines = ["| model | " + " | ".join(column.heading.format(unit=unit[0]) for column in columns) + " |",
+    lines = ["| model | " + " | ".join(_heading(column.heading, rows) for column in columns) + " |",
              "| --- |" + " ---: |" * len(columns)]
     for row in rows:
         cells = [_cell(column, row, rows, unit) or "–" for column in columns]
@@ -81,7 +84,7 @@ def text_table(rows, facts=None):
     """The table for a terminal, aligned, at most 120 characters wide: names are cut before numbers are."""
     rows = clean(rows)
     columns, unit = [column for column in _columns(rows) if column.short], _unit(rows)
-    numbers = [[column.short.format(unit=unit[0]) for column in columns]]
+    numbers = [[_heading(column.short, rows) for column in columns]]
     numbers += [[_cell(column, row, rows, unit) or "-" for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*numbers)]
     names = ["model", *(model_name(row, facts) for row in rows)]
@@ -108,26 +111,26 @@ def model_name(row, facts=None):
     return f"{name} ({recipe})" if recipe else name
 
 
-def _percent(row, key, lenet, unit):
+def _percent(row, key, baseline, unit):
     return f"{100 * row[key]:.2f}"
 
 
-def _whole(row, key, lenet, unit):
+def _whole(row, key, baseline, unit):
     return f"{row[key]:,.0f}"
 
 
-def _kilobytes(row, key, lenet, unit):
+def _kilobytes(row, key, baseline, unit):
     return f"{row[key] / 1000:,.1f}"
 
 
-def _time(row, key, lenet, unit):
+def _time(row, key, baseline, unit):
     value = row[key] * unit[1]
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
-def _times_lenet(row, key, lenet, unit):
-    """How many times less than LeNet's."""
-    return f"{lenet[key] / row[key]:.2f}×" if row[key] and lenet.get(key) else None
+def _times_baseline(row, key, baseline, unit):
+    """How many times less than the baseline's."""
+    return f"{baseline[key] / row[key]:.2f}×" if row[key] and baseline.get(key) else None
 
 
 COLUMNS = (
@@ -141,7 +144,8 @@ COLUMNS = (
             "the same, once the converter has made easy images of them"),
     _Column("macs", "MACs", "MACs", _whole,
             "multiply-adds an image; for BranchyNet the mean over the test images: one that leaves skips the rest"),
-    _Column("macs", "fewer than LeNet", None, _times_lenet, "LeNet's multiply-adds divided by this model's"),
+    _Column("macs", "fewer than {baseline}", None, _times_baseline,
+            "{baseline}'s multiply-adds divided by this model's"),
     _Column("parameters", "parameters", "params", _whole, "trained numbers"),
     _Column("bytes", "kB", "kB", _kilobytes, "size, in thousands of bytes"),
     _Column("latency_ms", "latency {unit}", "{unit}", _time,
@@ -149,7 +153,8 @@ COLUMNS = (
     _Column("latency_p95_ms", "95 % {unit}", None, _time, "95 of 100 calls take no longer"),
     _Column("latency_first_ms", "first {unit}", None, _time,
             "the first call in the process that measured; what was compiled by then is not compiled again"),
-    _Column("latency_ms", "faster than LeNet", "speed", _times_lenet, "LeNet's latency divided by this model's"),
+    _Column("latency_ms", "faster than {baseline}", "speed", _times_baseline,
+            "{baseline}'s latency divided by this model's"),
 )
 
 
@@ -163,7 +168,17 @@ def _cell(column, row, rows, unit):
     """A cell's text, or None where the row has no such number."""
     if not isinstance(row.get(column.key), int | float):
         return None
-    return column.form(row, column.key, next((other for other in rows if other.get("model") == "lenet"), {}), unit)
+    return column.form(row, column.key, _baseline(rows), unit)
+
+
+def _baseline(rows):
+    """The row of the model that the others are compared with; an empty one where there is none."""
+    return next((row for row in rows if row.get("model") in BASELINES), {})
+
+
+def _heading(text, rows):
+    """A column's heading or note with the unit of times and the baseline's name."""
+    return text.format(unit=_unit(rows)[0], baseline=NAMES[_baseline(rows).get("model", "lenet")])
 
 
 def _unit(rows):
@@ -183,8 +198,7 @@ def _markdown(out, rows, facts, pictures):
     if facts.get("command"):
         parts.append(f"```\n{facts['command']}\n```")
     parts.append(markdown_table(rows, facts))
-    unit = _unit(rows)
-    notes = [f"**{column.heading.format(unit=unit[0])}**: {column.note}." for column in _columns(rows)]
+    notes = [f"**{_heading(column.heading, rows)}**: {_heading(column.note, rows)}." for column in _columns(rows)]
     notes += [_escaped(note) for note in facts.get("notes") or ()]
     parts.append("\n".join(f"- {note}" for note in notes))
     for picture in pictures:

@@ -5,18 +5,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from npcbnet import recipes
+from npcbnet.clustering import METHODS
 from npcbnet.errors import UsageError
 from npcbnet.files import write_text
 
 RUN_FILE = "run.json"
 QUICK_EPOCHS = 3
+NETS = ("cbnet", "caenet")
+MOST_CLUSTERS = 100
 
 
 @dataclass(frozen=True)
 class Run:
     """The options that decide a run's result; stored as run.json, so that --resume needs no others.
 
-    threshold: "auto" (validation decides), "paper", or nats as a number. epochs None: the recipes' own.
+    net: "cbnet" or "caenet". threshold: "auto" (validation decides), "paper", or nats as a number. epochs None: the
+    recipes' own. clustering, clusters: of CAE-Net (clustering.Options; clusters None: the recipe's).
     """
 
     dataset: str
@@ -26,14 +30,23 @@ class Run:
     threshold: str = "auto"
     shape: tuple | None = None
     quick: bool = False
+    net: str = "cbnet"
+    clustering: str = "k-means"
+    clusters: int | None = None
 
     @classmethod
     def of(cls, options):
         """The Run that command-line options ask for. Raises UsageError for values that cannot work."""
-        names = tuple(recipes.RECIPES) if "all" in options.recipe else tuple(dict.fromkeys(options.recipe))
+        wanted = options.recipe or ["fast"]
+        names = tuple(recipes.RECIPES) if "all" in wanted else tuple(dict.fromkeys(wanted))
+        if options.net != "cbnet" and (options.recipe or options.threshold != "auto"):
+            raise UsageError(f"--recipe and --threshold are CBNet's; leave them out with --net {options.net}")
+        if options.net != "caenet" and (options.clustering != "k-means" or options.clusters is not None):
+            raise UsageError("--clustering and --clusters are CAE-Net's; add --net caenet")
         epochs = QUICK_EPOCHS if options.quick and options.epochs is None else options.epochs
         run = cls(options.dataset, names, epochs, options.seed, options.threshold,
-                  tuple(options.shape) if options.shape else None, options.quick)
+                  tuple(options.shape) if options.shape else None, options.quick, options.net, options.clustering,
+                  options.clusters)
         run.check()
         return run
 
@@ -49,12 +62,21 @@ class Run:
         if self.threshold not in ("auto", "paper") and not 0 <= number(self.threshold) < 1e9:
             raise UsageError("--threshold is 'auto', 'paper' or an entropy in nats of at least 0, "
                              f"not {self.threshold!r}")
+        if self.net not in NETS:
+            raise UsageError(f"--net is one of {', '.join(NETS)}, not {self.net!r:.40}")
+        if self.clustering not in METHODS:
+            raise UsageError(f"--clustering is one of {', '.join(METHODS)}, not {self.clustering!r:.40}")
+        if not isinstance(self.clusters, whole) or self.clusters is not None and not 1 <= self.clusters <= MOST_CLUSTERS:
+            raise UsageError(f"--clusters must be 1 to {MOST_CLUSTERS}, not {self.clusters}")
         if not self.recipes or not set(self.recipes) <= set(recipes.RECIPES):
             raise UsageError(f"--recipe takes {', '.join(recipes.RECIPES)} or all, not {self.recipes!r:.60}")
 
     def command(self):
         """The command line that repeats the run."""
         words = [self.dataset]
+        words += ["--net", self.net] if self.net != "cbnet" else []
+        words += ["--clustering", self.clustering] if self.clustering != "k-means" else []
+        words += ["--clusters", str(self.clusters)] if self.clusters is not None else []
         words += ["--recipe", *self.recipes] if self.recipes != ("fast",) else []
         words += ["--epochs", str(self.epochs)] if self.epochs != (QUICK_EPOCHS if self.quick else None) else []
         words += ["--seed", str(self.seed)] if self.seed else []
@@ -112,8 +134,9 @@ def read_run(out):
 
 
 def free_folder(folder, run):
-    """folder/DATASET for a run, or DATASET-2, -3, ... where another finished run already has its results there."""
-    name = Path(run.dataset).resolve().stem
+    """folder/DATASET for a run (DATASET-caenet for CAE-Net), or DATASET-2, -3, ... where another finished run already
+    has its results there."""
+    name = Path(run.dataset).resolve().stem + ("" if run.net == "cbnet" else f"-{run.net}")
     for attempt in range(1, 1000):
         out = Path(folder) / (name if attempt == 1 else f"{name}-{attempt}")
         if not (out / RUN_FILE).exists() or not is_finished(out) or read_run(out) == run:

@@ -1,4 +1,4 @@
-"""python -m npcbnet.train DATASET: train LeNet, BranchyNet and CBNet, and see what each is worth."""
+"""python -m npcbnet.train DATASET: train LeNet, BranchyNet and CBNet, or CAE-Net, and see what each is worth."""
 import argparse
 import json
 import sys
@@ -10,6 +10,7 @@ from npcbnet.errors import UsageError
 EXAMPLE = """examples:
   python -m npcbnet.train digits --quick           about a minute, needs no data
   python -m npcbnet.train mnist --recipe fast table1 residual paper
+  python -m npcbnet.train mnist --net caenet        an encoder that converts, and a thin head: about 10 minutes
   python -m npcbnet.train my-images/ --shape 1 28 28    a folder with one sub-folder of images per class
   python -m npcbnet.train --resume --out runs/mnist     go on where a run was stopped"""
 
@@ -22,12 +23,17 @@ def parser():
     p.add_argument("dataset", nargs="?",
                    help="mnist, fmnist, kmnist, cifar10, digits, or a path (.npz, IDX folder, CIFAR-10's folder or "
                    "archive, folder of class folders)")
-    p.add_argument("--recipe", nargs="+", default=["fast"], choices=[*RECIPES, "all"], metavar="NAME",
+    p.add_argument("--net", default="cbnet", choices=["cbnet", "caenet"],
+                   help="the first paper's network (default), or the second's: CAE-Net")
+    p.add_argument("--recipe", nargs="+", choices=[*RECIPES, "all"], metavar="NAME",
                    help=f"converters to train: {', '.join(RECIPES)}, or all (default: fast)")
     p.add_argument("--epochs", type=int, help="epochs of every stage (default: chosen by the size of the data set)")
     p.add_argument("--seed", type=int, default=0, help="seed of all random numbers in training (default: 0)")
     p.add_argument("--threshold", default="auto",
                    help="BranchyNet's exit threshold: nats, 'paper', or 'auto' by validation (default)")
+    p.add_argument("--clustering", default="k-means", metavar="METHOD",
+                   help="CAE-Net: how each class is divided: k-means (default), cosine, dbscan or hdbscan")
+    p.add_argument("--clusters", type=int, metavar="K", help="CAE-Net: clusters a class, with k-means (default: 3)")
     p.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="bring all images to this shape")
     p.add_argument("--threads", type=int,
                    help="threads (default: one a core, at most 4); the result does not depend on it")
@@ -67,11 +73,15 @@ def main(arguments=None):
     folder = [options.out]
 
     def go():
-        from npcbnet import pipeline, report
+        from npcbnet import report
         from npcbnet.training import check_threads, default_threads
         threads = check_threads(options.threads if options.threads is not None else default_threads())
         run, folder[0], dataset = start(options)
-        result = pipeline.train(run, dataset, folder[0], threads=threads)
+        if run.net == "caenet":
+            from npcbnet.caenet.run import train
+        else:
+            from npcbnet.pipeline import train
+        result = train(run, dataset, folder[0], threads=threads)
         print(json.dumps(report.clean(result), indent=2) if options.json else report.text_table(result["rows"]))
         if not options.json:
             print(f"models, report.md and pictures are in {folder[0]}")

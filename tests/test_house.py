@@ -25,7 +25,7 @@ FLOW = ["errors",
         "nets",
         "progress",
         "checkpoint", "training",
-        "conversion recipes",
+        "conversion recipes", "clustering",
         "manifest",
         "modelfile onnx_io",
         "runtime",
@@ -33,7 +33,7 @@ FLOW = ["errors",
         "measure compress",
         "drawing machine",
         "pictures report bench_report",
-        "run", "pipeline", "evaluate",
+        "run", "pipeline", "caenet", "evaluate",
         "train predict bench export"]
 
 # Beyond the order: what these must not reach, by any number of imports at the top of modules.

@@ -67,3 +67,8 @@ def plan(chosen, dataset, part, seed, most=None):
     epochs = min(epochs, most or epochs)
     return Plan(epochs, recipes.BATCH, getattr(chosen, f"{part}_rate"), decay=epochs, shift=chosen.shift,
                 flip=chosen.flip, seed=seed)
+
+
+def longer(plan, epochs):
+    """The Plan with so many epochs more."""
+    return replace(plan, epochs=plan.epochs + epochs, decay=plan.decay + epochs)

@@ -1,0 +1,112 @@
+"""The stages of CAE-Net's training: baseline, clusters, converter, classifiers. Each goes on from its checkpoint."""
+import copy
+
+import numpy as np
+
+from npcbnet import clustering, conversion, pipeline, runtime
+from npcbnet.caenet import recipe as recipes
+from npcbnet.caenet.transfer import HeadTask
+from npcbnet.compress.retrain import logits
+from npcbnet.nets import Classifier, ConvConverter, caenet
+from npcbnet.nets.caenet import parts
+from npcbnet.training import ClassifierTask, fit
+
+
+class Stages(pipeline.Stages):
+    """Trains the parts of a CAE-Net; `chosen` is their Recipe."""
+
+    def __init__(self, run, dataset, out, threads=1, quiet=False):
+        super().__init__(run, dataset, out, threads, quiet)
+        self.chosen = recipes.recipe(dataset)
+
+    def _plan(self, part):
+        return recipes.plan(self.chosen, self.dataset, part, self.run.seed, self.run.epochs)
+
+    def _fit(self, task, plan, stage, model=None):
+        """Train a task; what it is judged by, if anything, is the accuracy of `model`."""
+        self.histories[stage] = fit(task, self.dataset.train.images, plan, **self._options(stage),
+                                    validate=self._validate(model) if model is not None else None)
+
+    def _validate(self, model):
+        """The engine judges: networks for colour images take the layers minutes an epoch."""
+        held = self.dataset.validation
+        return lambda: {"accuracy": accuracy(model, held, self.threads)}
+
+    def baseline(self):
+        """Stage 1: LeNet or AlexNet, which tells easy from hard, like from unlike, and teaches."""
+        name = self.chosen.baseline
+        net = recipes.baseline(self.chosen, self.dataset, self._rng(name))
+        plan = recipes.baseline_plan(self.chosen, self.dataset, self.run.seed, self.run.epochs)
+        self._fit(ClassifierTask(net.net, self.dataset.train.labels), plan, name, net)
+        return net
+
+    def clusters(self, baseline, method="k-means", clusters=None):
+        """Stage 2: (EasyHard, Clustering) of the training images by the baseline's entropy and features."""
+        train = self.dataset.train
+        split = conversion.easy_by_entropy(runtime.compile(baseline, self.threads), train.images, train.labels)
+        options = clustering.Options(method, clusters or self.chosen.clusters, seed=self.run.seed)
+        features = clustering.penultimate(baseline, train.images)
+        return split, clustering.cluster(features, train.labels, split, self.dataset.classes, options, self.threads)
+
+    def converter(self, targets, stage="converter"):
+        """Stage 3: the converting autoencoder, trained to turn each image into its target."""
+        made = ConvConverter(self.chosen.form, self.dataset.input_shape).initialise(self._rng("converter"))
+        self._fit(conversion.ConverterTask(made, targets, None), self._plan("converter"), stage)
+        return made
+
+    def transferred(self, encoder, name):
+        """Stage 4: a head behind a frozen encoder: Classifier. The heads of all encoders begin with the same weights."""
+        model = self._classifier(copy.deepcopy(encoder))
+        task = HeadTask(*parts(model), self.dataset.train.labels)
+        self._fit(task, self._plan("head"), name, model)
+        return model
+
+    def tuned(self, model, baseline):
+        """Stage 5: encoder and head trained on together: (the better on validation images, was it this one?)."""
+        made = copy.deepcopy(model)
+        self._fit(self._distilled(made, baseline), self._plan("tune"), "tuned", made)
+        held = self.dataset.validation
+        kept = accuracy(made, held, self.threads) > accuracy(model, held, self.threads)
+        self._note(f"encoder and head trained on together: {'kept' if kept else 'not kept'}")
+        return (made if kept else model), kept
+
+    def scratch(self, baseline):
+        """The control without a converter: the same network, trained as long as head and fine-tuning together."""
+        fresh = ConvConverter(self.chosen.form, self.dataset.input_shape).initialise(self._rng("scratch")).encoder
+        model, plan = self._classifier(fresh), self._plan("tune")
+        more = self._plan("head").epochs
+        plan = recipes.longer(plan, more)
+        self._fit(self._distilled(model, baseline), plan, "scratch", model)
+        return model
+
+    def random_encoder(self):
+        """The encoder of the control whose encoder has learned nothing."""
+        return ConvConverter(self.chosen.form, self.dataset.input_shape).initialise(self._rng("random")).encoder
+
+    def _classifier(self, encoder) -> Classifier:
+        """A CAE-Net of an encoder and a fresh head."""
+        data = self.dataset
+        return caenet(encoder, self.chosen.hidden, data.input_shape, data.class_names, self._rng("head"),
+                      self.chosen.pool)
+
+    def _distilled(self, model, baseline):
+        """The task of a whole network that learns from labels and from the baseline's answers."""
+        train = self.dataset.train
+        if not hasattr(self, "_lessons"):
+            self._lessons = logits(baseline, train.images)
+        return ClassifierTask(model.net, train.labels, self._lessons, self.chosen.temperature, self.chosen.hard)
+
+
+def accuracy(model, split, threads=1):
+    """Share of a Split's images that the model classifies right, by the engine."""
+    return float((runtime.compile(model, threads).predict(split.images) == split.labels).mean())
+
+
+def reconstruction_loss(converter, targets, threads=1):
+    """Mean squared difference of converted training images and their targets, pixels in 0..1 (CAE-Net, section III-A2)."""
+    total, rng, engine = 0.0, np.random.default_rng(0), runtime.compile(converter, threads)
+    for start in range(0, len(targets.images), 256):
+        rows = np.arange(start, min(start + 256, len(targets.images)))
+        change = engine.convert(targets.images[rows]) - targets.of(rows, rng)
+        total += float(np.square(change, dtype=np.float64).mean(axis=(1, 2, 3)).sum())
+    return total / len(targets.images)

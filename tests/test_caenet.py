@@ -1,0 +1,249 @@
+"""CAE-Net: the enhanced converting autoencoder, transfer behind a frozen encoder, and a run from start to end."""
+import copy
+import json
+import signal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import npcbnet
+from npcbnet import conversion, modelfile, runtime
+from npcbnet.caenet import recipe as recipes
+from npcbnet.caenet.run import first, last_activation
+from npcbnet.caenet.stages import reconstruction_loss
+from npcbnet.caenet.transfer import HeadTask, dead
+from npcbnet.data import digits
+from npcbnet.data.dataset import Split
+from npcbnet.errors import ModelFileError, ShapeError
+from npcbnet.gradcheck import gradcheck
+from npcbnet.kernels._jit import COMPILED
+from npcbnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential, initialise
+from npcbnet.nets import CBNet, Classifier, ConvConverter, ConvConverterConfig, caenet, lenet
+from npcbnet.nets.caenet import head, parts
+from npcbnet.training import ClassifierTask, Plan, fit
+from tests.test_conversion import ThroughTask, no_input_gradient
+from tests.test_train_command import command, model_bytes, small, stopped  # noqa: F401
+
+NAMES = tuple("0123456789")
+FACTS = ConvConverterConfig((8, 16, 24, 32, 32), (2, 1, 2, 1, 1))  # facts.md, section 5
+
+
+def converter(form=ConvConverterConfig((3, 4), (2, 1)), shape=(1, 28, 28), seed=0):
+    return ConvConverter(form, shape).initialise(np.random.default_rng(seed))
+
+
+def test_the_network_of_our_notes_has_its_size():
+    """Five convolutions 3 x 3 and FC 1568-52-10: 103,038 parameters (the paper: 110 k), 1.28 M multiply-adds."""
+    made = converter(FACTS)
+    net = caenet(made.encoder, 52, (1, 28, 28), NAMES, np.random.default_rng(0))
+    assert made.encoder.output_shape((1, 28, 28)) == (32, 7, 7)
+    assert net.parameter_count() == 103_038 and round(net.macs() / 1e6, 2) == 1.28
+    assert [type(layer).__name__ for layer in made.decoder] == ["ConvTranspose2d", "ReLU"] * 4 + [
+        "ConvTranspose2d", "Sigmoid"]
+    colour = recipes.COLOUR
+    net = caenet(converter(colour.form, (3, 32, 32)).encoder, colour.hidden, (3, 32, 32), NAMES,
+                 np.random.default_rng(0), colour.pool)
+    assert net.parameter_count() <= 900_000 and round(net.macs() / 1e6, 1) == 36.8  # facts.md, section 2, row 13
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 2)), min_size=1, max_size=5), st.integers(1, 3),
+       st.integers(5, 20), st.booleans(), st.integers(0, 9))
+@settings(max_examples=25 if COMPILED else 6, deadline=None)
+def test_the_decoder_restores_every_size_of_image(layers, channels, side, batch_norm, seed):
+    form = ConvConverterConfig(*zip(*layers), batch_norm)
+    made = converter(form, (channels, side, side), seed)
+    x = np.random.default_rng(seed).random((2, channels, side, side), np.float32)
+    raw, code, _ = made.forward(x)
+    assert raw.shape == x.shape and code.shape[1:] == made.encoder.output_shape(x.shape[1:])
+    assert (0 <= raw).all() and (raw <= 1).all()
+    assert len(made.statistics) == (2 * (2 * len(layers) - 1) if batch_norm else 0)
+
+
+def test_sides_that_round_differently_are_refused():
+    with pytest.raises(ShapeError, match="both even or both odd"):
+        converter(ConvConverterConfig((3,), (2,)), (1, 8, 9))
+
+
+@pytest.mark.parametrize("values, says", [
+    (((), ()), "a stride for each"), (((3, 4), (1,)), "a stride for each"), (((3,), (3,)), "strides 1 or 2"),
+    (((0,), (1,)), "at least 1"), (((2.5,), (1,)), "whole numbers"), ((5, (1,)), "whole numbers"),
+    (((True,), (1,)), "whole numbers"), (((3,), (1,), "yes"), "true or false")])
+def test_forms_that_cannot_be_are_refused(values, says):
+    with pytest.raises(ShapeError, match=says):
+        ConvConverterConfig(*values)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Digits, a LeNet that reads most of them, and what is easy under it."""
+    images, labels = digits.generate(800, seed=1, difficulty=0.1)
+    net = lenet((1, 28, 28), NAMES, np.random.default_rng(0))
+    fit(ClassifierTask(net.net, labels), images, Plan(12 if COMPILED else 5, 64, 2e-3), stage="scene", quiet=True)
+    return net, images, labels, conversion.easy_by_entropy(net, images, labels)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_converters_gradient_is_that_of_its_loss(batch_norm, scene, monkeypatch):
+    net, images, labels, split = scene
+    rng = np.random.default_rng(3)
+    task = conversion.ConverterTask(converter(ConvConverterConfig((3, 4), (2, 1), batch_norm)), conversion.Targets(
+        "mean", images, labels, split, 10, rng), None, l1=1e-3)
+    layer = ThroughTask(task, labels)
+    learned = {name: array for name, array in layer.params.items() if name not in task.statistics}
+    layer.params = learned
+    x = rng.random((3, 1, 28, 28))  # no digits: behind black pixels every ReLU would stand at its kink
+    monkeypatch.setattr(layer, "forward", no_input_gradient(layer.forward, x))
+    assert gradcheck(layer, np.zeros((3, 1)), rng, step=1e-7) < 1e-4
+
+
+def test_conversion_makes_hard_images_easier(scene):
+    net, images, labels, split = scene
+    targets = conversion.Targets("lowest-entropy", images, labels, split, 10, np.random.default_rng(0))
+    made = converter(ConvConverterConfig((8, 16), (2, 2)))
+    before = reconstruction_loss(made, targets)
+    history = fit(conversion.ConverterTask(made, targets, None), images, Plan(10 if COMPILED else 4, 64, 2e-3, decay=4),
+                  stage="test", quiet=True)
+    after = reconstruction_loss(made, targets)
+    assert after < 0.7 * before and history[-1]["loss"] < history[0]["loss"]
+    right = targets.of(np.arange(50), np.random.default_rng(0))
+    by_hand = np.square(made.convert(images[:50]).astype(np.float64) - right).mean()
+    some = copy.copy(targets)
+    some.images, some.labels = images[:50], labels[:50]
+    assert reconstruction_loss(made, some) == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_a_head_learns_and_its_encoder_stays(scene):
+    _, images, labels, _ = scene
+    made = caenet(converter(ConvConverterConfig((8, 8), (2, 2))).encoder, 30, (1, 28, 28), NAMES,
+                  np.random.default_rng(2))
+    encoder, thin = parts(made)
+    before = {name: array.copy() for name, array in encoder.params.items()}
+    fit(HeadTask(encoder, thin, labels), images, Plan(6, 64, 2e-3), stage="head", quiet=True)
+    assert all(np.array_equal(before[name], array) for name, array in made.net[:len(encoder)].params.items())
+    assert (made.predict(images) == labels).mean() > 0.6
+
+
+def test_a_heads_gradients_are_those_of_the_whole_network(scene):
+    _, images, labels, _ = scene
+    made = caenet(converter().encoder, 7, (1, 28, 28), NAMES, np.random.default_rng(2))
+    encoder, thin = parts(made)
+    x, index = images[:9] / np.float32(255), np.arange(9)
+    loss, grads = HeadTask(encoder, thin, labels).gradients(x, index, 9, np.random.default_rng(0))
+    whole_loss, whole = ClassifierTask(made.net, labels).gradients(x, index, 9, np.random.default_rng(0))
+    assert loss == whole_loss and set(grads) == set(thin.params)
+    for name, gradient in grads.items():
+        place, rest = name.split(".", 1)
+        np.testing.assert_array_equal(gradient, whole[f"{int(place) + len(encoder)}.{rest}"])
+
+
+def test_a_checkpoint_of_another_encoder_is_refused(scene, tmp_path):
+    _, images, labels, _ = scene
+    tasks = []
+    for seed in (0, 1):
+        encoder = converter(seed=seed).encoder
+        thin = initialise(head(encoder.output_shape((1, 28, 28)), 10, 5), np.random.default_rng(0))
+        tasks.append(HeadTask(encoder, thin, labels))
+    fit(tasks[0], images[:64], Plan(1), stage="head", quiet=True, checkpoint=tmp_path / "c.npz")
+    with pytest.raises(npcbnet.NpcbnetError, match="task"):
+        fit(tasks[1], images[:64], Plan(1), stage="head", quiet=True, checkpoint=tmp_path / "c.npz")
+
+
+def test_parts_of_a_network_without_an_encoder():
+    net = Classifier(initialise(Sequential([Flatten(), Dense(16, 2)]), np.random.default_rng(0)), (1, 4, 4), ("a", "b"))
+    with pytest.raises(ShapeError, match="does not begin with an encoder"):
+        parts(net)
+
+
+def test_dead_activations_are_counted():
+    rng = np.random.default_rng(0)
+    net = initialise(Sequential([Conv2d(1, 4, 3), ReLU(), Flatten(), Dense(64, 2)]), rng)
+    model = Classifier(net, (1, 6, 6), ("a", "b"))
+    images = rng.integers(0, 256, (300, 1, 6, 6), np.uint8)
+    y = net[:1].forward(images / np.float32(255))[0]
+    assert last_activation(model) == 1
+    assert dead(model, 1, images) == pytest.approx((y <= 0).mean())
+
+
+def test_first_takes_equal_steps():
+    split = Split(np.zeros((10, 1, 2, 2), np.uint8), np.arange(10))
+    assert first(split, 4).labels.tolist() == [0, 3, 6, 9] and len(first(split, 99)) == 10
+
+
+@pytest.mark.parametrize("form, shape", [(FACTS, (1, 28, 28)), (ConvConverterConfig((3, 4), (2, 2), True), (3, 9, 9))])
+def test_a_converter_with_a_classifier_comes_back_from_its_file_and_runs_in_the_engine(form, shape, tmp_path):
+    rng = np.random.default_rng(0)
+    made = converter(form, shape)
+    model = CBNet(made, caenet(made.encoder, 20, shape, NAMES, rng, pool=True))
+    modelfile.save(model, tmp_path / "m.npz")
+    back = npcbnet.load(tmp_path / "m.npz")
+    images = rng.integers(0, 256, (5, *shape), np.uint8)
+    np.testing.assert_array_equal(back.predict_proba(images), model.predict_proba(images))
+    engine = runtime.compile(back)
+    np.testing.assert_allclose(engine.predict_proba(images), model.predict_proba(images), atol=1e-5)
+    np.testing.assert_allclose(engine.convert(images), model.convert(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"channels": "many"}, {"channels": [3] * 1000, "strides": [1] * 1000},
+                                    {"strides": [1, 2, 1]}, {"batch_norm": 3}, {"channels": [3, -4]},
+                                    {"channels": [3, 1e9]}])
+def test_a_hostile_form_is_refused(change, tmp_path):
+    made = converter()
+    model = CBNet(made, caenet(made.encoder, 5, (1, 28, 28), NAMES, np.random.default_rng(0)))
+    config = model.config()
+    config["converter"] |= change
+    model.config = lambda: config
+    with pytest.raises((ModelFileError, ShapeError)):
+        modelfile.save(model, tmp_path / "m.npz")
+        npcbnet.load(tmp_path / "m.npz")
+
+
+WORDS = ("--net", "caenet", "--epochs", 4, "--seed", 5, "--clusters", 2)
+MODELS = ("lenet", "caenet-random", "caenet-transfer", "caenet", "caenet-scratch")
+
+
+@pytest.fixture(scope="module")
+def whole(small, tmp_path_factory):  # noqa: F811
+    """One run from start to end."""
+    out = tmp_path_factory.mktemp("caenet")
+    done = command(small, *WORDS, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_a_run_leaves_models_controls_report_and_pictures(whole, small):  # noqa: F811
+    out, done = whole
+    report = json.loads((out / "report.json").read_text())
+    rows = {row["model"]: row for row in report["rows"]}
+    assert tuple(rows) == MODELS and "--net caenet" in report["command"]
+    data = np.load(small)
+    for key, row in rows.items():
+        model = npcbnet.load(out / f"{key}.npz")
+        assert (model.predict(data["x_test"]) == data["y_test"]).mean() == pytest.approx(row["accuracy"], abs=1e-9)
+        assert row["macs"] == model.macs() and 0 <= row["dead_activations"] <= 1
+    assert report["clustering"] == {"method": "k-means", "clusters": [2] * 4}
+    assert report["reconstruction_loss"] > 0 and not list(out.glob("checkpoint-*"))
+    assert npcbnet.load(out / "converter.npz").convert(data["x_test"][:2]).shape == (2, 1, 12, 12)
+    for picture in ("loss.png", "strips-converter.png"):
+        assert (out / picture).stat().st_size > 1000
+    assert "CAE-Net (scratch)" in done.stdout and "faster than LeNet" in (out / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_stopped_run_resumes_to_the_same_bytes(whole, small, tmp_path):  # noqa: F811
+    status, said = stopped((small, *WORDS), tmp_path / "run", "transfer epoch 1/4", signal.SIGKILL)
+    assert status == -9 and "random epoch 4/4" in said
+    done = command("--resume", "--out", tmp_path / "run", "--threads", 2)
+    assert done.returncode == 0, done.stderr
+    assert model_bytes(tmp_path / "run") == model_bytes(whole[0])
+
+
+@pytest.mark.parametrize("words, says", [(("--net", "caenet", "--recipe", "fast"), "--recipe"),
+                                         (("--net", "caenet", "--clusters", "0"), "--clusters"),
+                                         (("--clusters", "3"), "--net caenet"),
+                                         (("--net", "caenet", "--clustering", "stars"), "--clustering")])
+def test_options_of_the_other_net_get_one_line(words, says, tmp_path):
+    done = command("digits", *words, "--out", tmp_path / "run")
+    assert done.returncode == 2 and says in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
