@@ -100,11 +100,13 @@ def test_what_python_2_wrote():
     value = {b"batch_label": b"training batch 1 of 5", b"labels": [6, 9, 300, 70_000, -1] * 500, b"data": ARRAY,
              b"filenames": [b"%d.png" % i for i in range(2500)], b"long": b"x" * 1000}
     data = bytes(Python2(value).out)
-    loaded = pickle.loads(data.replace(b"numpy.core", b"numpy._core") if np.__version__ >= "2" else data, encoding="bytes")
+    known = data.replace(b"numpy.core", b"numpy._core") if np.__version__ >= "2" else data  # else NumPy 2 warns
+    loaded = pickle.loads(known, encoding="bytes")
     found = plainpickle.loads(data, "f")
     for whole in (loaded, found):
         np.testing.assert_array_equal(whole.pop(b"data"), ARRAY)
-    assert found == loaded == {key: value[key] for key in loaded} and len(loaded) == 4
+    value.pop(b"data")
+    assert found == loaded == value
 
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=9)
@@ -133,8 +135,8 @@ def test_arrays(array, protocol):
 
 @pytest.mark.parametrize("value", [
     ARRAY.astype(np.int64), ARRAY.astype(np.float32), ARRAY > 9, np.array(["a"]), np.array([{}, 2], object),
-    ARRAY.astype([("a", "u1")]), np.float64(1), np.uint8(3), 1.5, 2**40, {1, 2}, frozenset([1]), bytearray, print, os.system,
-    np.array, complex(1, 2), range(3), {(1, 2): 3}, {3: 4}, slice(1), Ellipsis, object(), Python2(1)])
+    ARRAY.astype([("a", "u1")]), np.float64(1), np.uint8(3), 1.5, 2**40, {1, 2}, frozenset([1]), bytearray, print,
+    os.system, np.array, complex(1, 2), range(3), {(1, 2): 3}, {3: 4}, slice(1), Ellipsis, object(), Python2(1)])
 def test_what_is_not_plain(value):
     for protocol in range(2, 6):
         refused(pickle.dumps([value], protocol))
@@ -169,7 +171,8 @@ STATE = b"(K\x01K\x02\x85" + UINT8 + b"\x89U\x02abtb"  # of a uint8 array of sha
 
 
 def test_the_pieces_of_an_array_read_well_together():
-    for data in (RECONSTRUCT + NDARRAY + b"K\0\x85U\x01b\x87R" + STATE, FROMBUFFER + b"(C\x02ab" + UINT8 + b"K\x02\x85U\x01CtR"):
+    for data in (RECONSTRUCT + NDARRAY + b"K\0\x85U\x01b\x87R" + STATE,
+                 FROMBUFFER + b"(C\x02ab" + UINT8 + b"K\x02\x85U\x01CtR"):
         assert plainpickle.loads(data + b".", "f").tolist() == [97, 98]
 
 
@@ -181,29 +184,34 @@ EMPTY = RECONSTRUCT + NDARRAY + b"\x85R"
     (b"N.N", "one value"), (b"(.", "one value"), (b"t.", "no mark"), (b"e.", "no mark"), (b"u.", "no mark"),
     (b"\x85.", "empty stack"), (b"a.", "empty stack"), (b"q\0.", "empty stack"), (b"R.", "empty stack"),
     (b"b.", "empty stack"), (b"\x93.", "empty stack"), (b"Na.", "empty stack"), (b"NNa.", "no list"),
-    (b"}(NNe.", "no list"), (b"](NNu.", "no dict"), (b"}(Nu.", "no dict"), (b"}NNs.", "no text"), (b"})Ns.", "no text"),
-    (b"}]Ns.", "no text"), (b"h\0.", "value 0"), (b"j\xff\xff\xff\xff.", "value 4294967295"), (b"\x80\x00N.", "protocol 0"),
-    (b"\x80\x09N.", "protocol 9"), (b"I1\n.", "0x49"), (b"S'a'\n.", "0x53"), (b"Pid\n.", "0x50"), (b"NQ.", "0x51"),
-    (b"(cos\nsystem\no.", "names os.system"), (b"(U\x01aios\nsystem\n.", "0x69"), (b"\x82\x01.", "0x82"),
-    (b"cos\nsystem\nU\x02id\x85R.", "names os.system"), (b"cos\n", "names a function"), (b"c" + b"a" * 99 + b"\n\n.", "names"),
-    (b"c\n\n.", "names ."), (b"NN\x93.", "names NoneType.NoneType"), (b"X\x05\0\0\0numpyX\4\0\0\0load\x93.", "names numpy.load"),
-    (b"cnumpy.core.multiarray\nscalar\n.", "names"), (NDARRAY + b")\x81.", "0x81"), (NDARRAY + b"K\x02\x85R.", "calls"),
-    (b"NN\x85R.", "calls"), (NDARRAY + b")R.", "without arguments"), (NDARRAY + b"NR.", "without arguments"),
-    (DTYPE + b"U\x02O8\x85R.", "calls"), (DTYPE + b"]\x85R.", "calls"), (DTYPE + NDARRAY + b"\x85R.", "calls"),
-    (RECONSTRUCT + DTYPE + b"\x85R.", "calls"), (UINT8 + b"Nb.", "state"), (UINT8 + b"(NNNN]tb.", "state"),
-    (EMPTY + b"(K\x01K\x02\x85" + UINT8 + b"\x88U\x02abtb.", "Fortran"), (EMPTY + b"(NNNNNtb.", "Fortran"),
+    (b"}(NNe.", "no list"), (b"](NNu.", "no dict"), (b"}(Nu.", "no dict"), (b"}NNs.", "no text"),
+    (b"})Ns.", "no text"), (b"}]Ns.", "no text"), (b"h\0.", "value 0"), (b"j\xff\xff\xff\xff.", "value 4294967295"),
+    (b"\x80\x00N.", "protocol 0"), (b"\x80\x09N.", "protocol 9"), (b"I1\n.", "0x49"), (b"S'a'\n.", "0x53"),
+    (b"Pid\n.", "0x50"), (b"NQ.", "0x51"), (b"(cos\nsystem\no.", "names os.system"),
+    (b"(U\x01aios\nsystem\n.", "0x69"), (b"\x82\x01.", "0x82"), (b"cos\nsystem\nU\x02id\x85R.", "names os.system"),
+    (b"cos\n", "names a function"), (b"c" + b"a" * 99 + b"\n\n.", "names"), (b"c\n\n.", "names ."),
+    (b"NN\x93.", "names NoneType.NoneType"), (b"X\x05\0\0\0numpyX\4\0\0\0load\x93.", "names numpy.load"),
+    (b"cnumpy.core.multiarray\nscalar\n.", "names"), (NDARRAY + b")\x81.", "0x81"),
+    (NDARRAY + b"K\x02\x85R.", "calls"), (b"NN\x85R.", "calls"), (NDARRAY + b")R.", "without arguments"),
+    (NDARRAY + b"NR.", "without arguments"), (DTYPE + b"U\x02O8\x85R.", "calls"), (DTYPE + b"]\x85R.", "calls"),
+    (DTYPE + NDARRAY + b"\x85R.", "calls"), (RECONSTRUCT + DTYPE + b"\x85R.", "calls"), (UINT8 + b"Nb.", "state"),
+    (UINT8 + b"(NNNN]tb.", "state"), (EMPTY + b"(K\x01K\x02\x85" + UINT8 + b"\x88U\x02abtb.", "Fortran"),
+    (EMPTY + b"(NNNNNtb.", "Fortran"),
     (EMPTY + b"(K\x01K\x03\x85" + UINT8 + b"\x89U\x02abtb.", "array of 3 in 2 bytes"),
     (EMPTY + b"(K\x01J\xff\xff\xff\xff\x85" + UINT8 + b"\x89U\x02abtb.", "impossible shape"),
     (EMPTY + b"(K\x01\x88\x85" + UINT8 + b"\x89U\x01atb.", "impossible shape"),
     (EMPTY + b"(K\x01K\x02" + UINT8 + b"\x89U\x02abtb.", "impossible shape"),
     (EMPTY + b"(K\x01(K\x01K\x01K\x01K\x01K\x02t" + UINT8 + b"\x89U\x02abtb.", "impossible shape"),
-    (EMPTY + b"(K\x01K\x02\x85N\x89U\x02abtb.", "not of uint8"), (EMPTY + b"(K\x01K\x02\x85" + UINT8 + b"\x89]tb.", "not of"),
-    (EMPTY + STATE + STATE + b".", "state"), (FROMBUFFER + b"(C\x02ab" + UINT8 + b"K\x02\x85U\x01FtR.", "calls"),
+    (EMPTY + b"(K\x01K\x02\x85N\x89U\x02abtb.", "not of uint8"),
+    (EMPTY + b"(K\x01K\x02\x85" + UINT8 + b"\x89]tb.", "not of"), (EMPTY + STATE + STATE + b".", "state"),
+    (FROMBUFFER + b"(C\x02ab" + UINT8 + b"K\x02\x85U\x01FtR.", "calls"),
     (FROMBUFFER + b"(]" + UINT8 + b"K\x02\x85U\x01CtR.", "not of uint8"), (ENCODE + b"NU\x06latin1\x86R.", "calls"),
-    (ENCODE + b"X\1\0\0\0aU\x03rot\x86R.", "calls"), (ENCODE + b"X\3\0\0\0\xe2\x82\xacU\x06latin1\x86R.", "that are none"),
-    (b"X\1\0\0\0\xff.", "damaged text"), (b"U\x05ab", "5 bytes should follow"), (b"T\xff\xff\xff\xff.", "-1 bytes"),
+    (ENCODE + b"X\1\0\0\0aU\x03rot\x86R.", "calls"),
+    (ENCODE + b"X\3\0\0\0\xe2\x82\xacU\x06latin1\x86R.", "that are none"), (b"X\1\0\0\0\xff.", "damaged text"),
+    (b"U\x05ab", "5 bytes should follow"), (b"T\xff\xff\xff\xff.", "-1 bytes"),
     (b"T\xff\xff\xff\x7f.", "2,147,483,647 bytes"), (b"B\xff\xff\xff\xff.", "truncated"), (b"J\0", "4 bytes should"),
-    (b"\x8e" + b"\xff" * 8 + b".", "truncated"), (b"\x96" + b"\xff" * 8 + b".", "truncated"), (b"\x95\0", "8 bytes should")])
+    (b"\x8e" + b"\xff" * 8 + b".", "truncated"), (b"\x96" + b"\xff" * 8 + b".", "truncated"),
+    (b"\x95\0", "8 bytes should")])
 def test_refused(data, match):
     refused(data, match)
 
@@ -213,15 +221,19 @@ def test_an_array_cannot_be_used_before_it_is_filled():
     assert found[0].tolist() == [97, 98] and not isinstance(found[1], np.ndarray)
 
 
-def test_floods_are_refused_in_time():
-    refused(b"N" * (plainpickle.MAX_OPCODES + 1), "opcodes")
-    refused(b"(" * (plainpickle.MAX_OPCODES + 1), "opcodes")
-    deep = plainpickle.MAX_OPCODES // 2 - 1
-    assert type(plainpickle.loads(b")" + b"\x85" * deep + b".", "f")) is tuple  # and is let go of without a crash
-    assert type(plainpickle.loads(b"]" * deep + b"a" * (deep - 1) + b".", "f")) is list
-    text = b"X" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + b"q\0X\6\0\0\0latin1q\x010"[:-1]
-    refused(text + (ENCODE + b"h\0h\x01\x86R") * 1000, "too much text")
+def test_floods_are_refused_and_let_go_of(monkeypatch):
     refused(bytes(plainpickle.MAX_BYTES + 1), "at most 67,108,864")
+    monkeypatch.setattr(plainpickle, "MAX_TEXT", 1 << 20)
+    text = b"X" + struct.pack("<I", 1 << 18) + b"a" * (1 << 18) + b"q\0X\6\0\0\0latin1q\x01"
+    refused(text + (ENCODE + b"h\0h\x01\x86R") * 9, "too much text")
+    deep = 100_000  # recursion over it would crash
+    assert type(plainpickle.loads(b")" + b"\x85" * deep + b".", "f")) is tuple
+    assert type(plainpickle.loads(b"]" * deep + b"a" * (deep - 1) + b".", "f")) is list
+    refused(b"}" + b")" + b"\x85" * deep + b"Ns.", "no text")
+    refused(DTYPE + b")" + b"\x85" * deep + b"R.", "calls")
+    monkeypatch.setattr(plainpickle, "MAX_OPCODES", 1000)
+    for code in (b"N", b"(", b"]", b"}", b")"):
+        refused(code * 1001, "more than 1,000 opcodes")
 
 
 def test_cut_short_or_changed_it_is_refused_or_read():
@@ -230,7 +242,7 @@ def test_cut_short_or_changed_it_is_refused_or_read():
         for end in range(len(whole)):
             refused(whole[:end])
         generator = random.Random(3)
-        for _ in range(2000):
+        for _ in range(500):
             mutated = bytearray(whole)
             for _ in range(generator.choice((1, 1, 3))):
                 mutated[generator.randrange(len(mutated))] = generator.randrange(256)
