@@ -87,6 +87,26 @@ def _reach(tap, size, outputs, stride, pad):
 
 
 @jit
+def _by_phase(x, stride):
+    """x (C, H, W, N) with each row's columns sorted: 0, stride, 2 stride, ..., then 1, stride + 1, ..., and so on.
+
+    Every such phase takes up ceil(W / stride) columns. What one kernel column sees in a row then lies side by side.
+    """
+    C, H, W, N = x.shape
+    if stride == 1:
+        return x
+    width = (W + stride - 1) // stride
+    phases = np.empty((C, H, stride * width, N), x.dtype)
+    for c in range(C):
+        for h in range(H):
+            for w in range(W):
+                pixel, to = x[c, h, w], phases[c, h, w % stride * width + w // stride]
+                for n in range(N):
+                    to[n] = pixel[n]
+    return phases
+
+
+@jit
 def _list_taps(shape, K, top, left, l, x_at, w_at):
     """Fill x_at and w_at for _mix with the taps of kernel column l; returns how many.
 
@@ -105,26 +125,24 @@ def _list_taps(shape, K, top, left, l, x_at, w_at):
 
 @jit
 def _forward_rows(x, w, b, stride, pad, y):
-    """For batches: row by row, a stretch is all images of neighbouring pixels. Taps that read padding are left out."""
-    C, H, W, N = x.shape
+    """Row by row, a stretch is all images of neighbouring outputs. Taps that read padding are left out."""
+    W, N = x.shape[2:]
     F, P, Q = y.shape[:3]
-    K = w.shape[2]
+    C, K = w.shape[1:3]
+    x = _by_phase(x, stride)
+    width = x.shape[2] // stride
     x_flat, y_flat, w_flat = x.reshape(-1), y.reshape(-1), w.reshape(-1)
-    x_at, w_at, shifted = np.empty(C * K, np.int64), np.empty(C * K, np.int64), np.empty(C * K, np.int64)
+    x_at, w_at = np.empty(C * K, np.int64), np.empty(C * K, np.int64)
     for p in range(P):
         for f in range(F):
             y[f, p] = b[f]
         for l in range(K):
             first, last = _reach(l, W, Q, stride, pad)
-            if first == last:
-                continue
-            taps = _list_taps(x.shape, K, p * stride - pad, first * stride + l - pad, l, x_at, w_at)
-            # With stride 1 the pixels of a row follow each other in memory: one long stretch. Else a stretch a pixel.
-            pixels = last - first if stride == 1 else 1
-            for q in range(first, last, pixels):
-                for t in range(taps):
-                    shifted[t] = x_at[t] + (q - first) * stride * N
-                _mix(y_flat, (p * Q + q) * N, P * Q * N, F, x_flat, shifted, taps, w_flat, w_at, C * K * K, pixels * N)
+            if first < last:
+                left = first * stride + l - pad
+                taps = _list_taps(x.shape, K, p * stride - pad, left % stride * width + left // stride, l, x_at, w_at)
+                _mix(y_flat, (p * Q + first) * N, P * Q * N, F, x_flat, x_at, taps, w_flat, w_at, C * K * K,
+                     (last - first) * N)
 
 
 @jit
@@ -171,98 +189,42 @@ def forward_loop(x, w, b, stride, pad, y):
         _forward_rows(x, w, b, stride, pad, y)
 
 
-@jit(fastmath=("contract", "reassoc", "nsz"))
-def _products(dy, dy_at, dy_step, outputs, x, x_at, taps, dw, w_at, w_step, n):
-    """Add to each weight's gradient the sum of products of its input stretch with its output's gradient stretch.
-
-    The mirror image of _mix: same arguments, but w receives and y gives. Sums of one stretch in the arrays' type, over
-    stretches in float64 (dw).
-    """
-    zero, s = dy.dtype.type(0), w_step
-    o = 0
-    while o < outputs:
-        block = 5 if o + 5 <= outputs else 1
-        g0 = dy[dy_at + o * dy_step:dy_at + o * dy_step + n]
-        g1 = dy[dy_at + (o + 1) * dy_step:dy_at + (o + 1) * dy_step + n]
-        g2 = dy[dy_at + (o + 2) * dy_step:dy_at + (o + 2) * dy_step + n]
-        g3 = dy[dy_at + (o + 3) * dy_step:dy_at + (o + 3) * dy_step + n]
-        g4 = dy[dy_at + (o + 4) * dy_step:dy_at + (o + 4) * dy_step + n]
-        t = 0
-        while t < taps:
-            x0 = x[x_at[t]:x_at[t] + n]
-            a = w_at[t] + o * s
-            a0 = a1 = a2 = a3 = a4 = zero
-            if t + 5 <= taps:
-                x1, x2 = x[x_at[t + 1]:x_at[t + 1] + n], x[x_at[t + 2]:x_at[t + 2] + n]
-                x3, x4 = x[x_at[t + 3]:x_at[t + 3] + n], x[x_at[t + 4]:x_at[t + 4] + n]
-                b, c, d, e = w_at[t + 1] + o * s, w_at[t + 2] + o * s, w_at[t + 3] + o * s, w_at[t + 4] + o * s
-                b0 = b1 = b2 = b3 = b4 = c0 = c1 = c2 = c3 = c4 = zero
-                d0 = d1 = d2 = d3 = d4 = e0 = e1 = e2 = e3 = e4 = zero
-                if block == 5:
-                    for i in range(n):
-                        h0, h1, h2, h3, h4 = g0[i], g1[i], g2[i], g3[i], g4[i]
-                        u, v, p, q, r = x0[i], x1[i], x2[i], x3[i], x4[i]
-                        a0, a1, a2, a3, a4 = a0 + h0 * u, a1 + h1 * u, a2 + h2 * u, a3 + h3 * u, a4 + h4 * u
-                        b0, b1, b2, b3, b4 = b0 + h0 * v, b1 + h1 * v, b2 + h2 * v, b3 + h3 * v, b4 + h4 * v
-                        c0, c1, c2, c3, c4 = c0 + h0 * p, c1 + h1 * p, c2 + h2 * p, c3 + h3 * p, c4 + h4 * p
-                        d0, d1, d2, d3, d4 = d0 + h0 * q, d1 + h1 * q, d2 + h2 * q, d3 + h3 * q, d4 + h4 * q
-                        e0, e1, e2, e3, e4 = e0 + h0 * r, e1 + h1 * r, e2 + h2 * r, e3 + h3 * r, e4 + h4 * r
-                    for at, r1, r2, r3, r4 in ((a, a1, a2, a3, a4), (b, b1, b2, b3, b4), (c, c1, c2, c3, c4),
-                                               (d, d1, d2, d3, d4), (e, e1, e2, e3, e4)):
-                        dw[at + s] += r1
-                        dw[at + 2 * s] += r2
-                        dw[at + 3 * s] += r3
-                        dw[at + 4 * s] += r4
-                else:
-                    for i in range(n):
-                        h0 = g0[i]
-                        a0, b0, c0 = a0 + h0 * x0[i], b0 + h0 * x1[i], c0 + h0 * x2[i]
-                        d0, e0 = d0 + h0 * x3[i], e0 + h0 * x4[i]
-                dw[a] += a0
-                dw[b] += b0
-                dw[c] += c0
-                dw[d] += d0
-                dw[e] += e0
-                t += 5
-            else:
-                if block == 5:
-                    for i in range(n):
-                        u = x0[i]
-                        a0, a1, a2 = a0 + g0[i] * u, a1 + g1[i] * u, a2 + g2[i] * u
-                        a3, a4 = a3 + g3[i] * u, a4 + g4[i] * u
-                    dw[a + s] += a1
-                    dw[a + 2 * s] += a2
-                    dw[a + 3 * s] += a3
-                    dw[a + 4 * s] += a4
-                else:
-                    for i in range(n):
-                        a0 += g0[i] * x0[i]
-                dw[a] += a0
-                t += 1
-        o += block
-
-
 @jit
-def weight_gradient_loop(x, dy, stride, pad, dw):
-    """Fill dw (F, C, K, K), float64, with the loss's gradient by the weights; dy (F, P, Q, N): that by the outputs."""
+def transposed_loop(x, w, b, stride, pad, y):
+    """Fill y with the convolution, stride 1, of x spread out: its pixels `stride` apart, zeros between, by w plus b.
+
+    Zeros are not multiplied. An output sees only each stride-th kernel column; those that see the same ones, each
+    stride-th of a row, lie together in `row` until the row is done.
+    """
     C, H, W, N = x.shape
-    F, P, Q = dy.shape[:3]
-    K = dw.shape[2]
-    dw[:] = 0
-    x_flat, dy_flat, dw_flat = x.reshape(-1), dy.reshape(-1), dw.reshape(-1)
-    x_at, w_at, shifted = np.empty(C * K, np.int64), np.empty(C * K, np.int64), np.empty(C * K, np.int64)
+    F, P, Q = y.shape[:3]
+    K, width = w.shape[2], (Q + stride - 1) // stride
+    row = np.empty((F, stride * width, N), x.dtype)
+    x_flat, row_flat, w_flat = x.reshape(-1), row.reshape(-1), w.reshape(-1)
+    x_at, w_at = np.empty(C * K, np.int64), np.empty(C * K, np.int64)
     for p in range(P):
+        for f in range(F):
+            row[f] = b[f]
         for l in range(K):
-            first, last = _reach(l, W, Q, stride, pad)
-            if first == last:
-                continue
-            taps = _list_taps(x.shape, K, p * stride - pad, first * stride + l - pad, l, x_at, w_at)
-            pixels = last - first if stride == 1 else 1
-            for q in range(first, last, pixels):
-                for t in range(taps):
-                    shifted[t] = x_at[t] + (q - first) * stride * N
-                _products(dy_flat, (p * Q + q) * N, P * Q * N, F, x_flat, shifted, taps,
-                          dw_flat, w_at, C * K * K, pixels * N)
+            phase = (pad - l) % stride  # output `phase` sees column `left`, the next of its phase the next column
+            left = (phase + l - pad) // stride
+            first, last = max(0, -left), min((Q - phase + stride - 1) // stride, W - left)
+            taps = 0
+            for c in range(C):
+                for k in range((pad - p) % stride, K, stride):
+                    h = (p + k - pad) // stride
+                    if 0 <= h < H:
+                        x_at[taps] = ((c * H + h) * W + left + first) * N
+                        w_at[taps] = (c * K + k) * K + l
+                        taps += 1
+            if first < last:
+                _mix(row_flat, (phase * width + first) * N, stride * width * N, F, x_flat, x_at, taps, w_flat, w_at,
+                     C * K * K, (last - first) * N)
+        for f in range(F):
+            for q in range(Q):
+                to, source = y[f, p, q], row[f, q % stride * width + q // stride]
+                for n in range(N):
+                    to[n] = source[n]
 
 
 def forward_numpy(x, w, b, stride, pad, y):
@@ -273,13 +235,13 @@ def forward_numpy(x, w, b, stride, pad, y):
     y[:] = np.tensordot(w, windows, axes=((1, 2, 3), (0, 4, 5))) + b[:, None, None, None]
 
 
-def weight_gradient_numpy(x, dy, stride, pad, dw):
-    """The same in NumPy: the windows of the forward pass against the gradient of the outputs."""
-    K = dw.shape[2]
-    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (K, K), axis=(1, 2))[:, ::stride, ::stride]
-    dw[:] = np.tensordot(dy, windows, axes=((1, 2, 3), (1, 2, 3)))
+def transposed_numpy(x, w, b, stride, pad, y):
+    """The same in NumPy, zeros and all."""
+    K = w.shape[2]
+    spread = np.zeros((len(x), y.shape[1] + K - 1 - 2 * pad, y.shape[2] + K - 1 - 2 * pad, x.shape[3]), x.dtype)
+    spread[:, ::stride, ::stride] = x
+    forward_numpy(spread, w, b, 1, pad, y)
 
 
 forward = choose(forward_loop, forward_numpy)
-weight_gradient = choose(weight_gradient_loop, weight_gradient_numpy)
+transposed = choose(transposed_loop, transposed_numpy)

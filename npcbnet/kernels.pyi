@@ -3,6 +3,7 @@ from kernels import _jit as _jit
 from kernels import active as active
 from kernels import adam as adam
 from kernels import conv as conv
+from kernels import conv_weights as conv_weights
 from kernels import dense as dense
 from kernels import depthwise as depthwise
 from kernels import pool as pool

@@ -12,7 +12,8 @@ from scipy.signal import correlate2d
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy as scipy_entropy
 
-from npcbnet.kernels import active, adam, conv, dense, depthwise, pool, softmax, sums, winograd, winograd_weights
+from npcbnet.kernels import (active, adam, conv, conv_weights, dense, depthwise, pool, softmax, sums, winograd,
+                             winograd_weights)
 from npcbnet.kernels._jit import COMPILED
 
 BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
@@ -81,6 +82,20 @@ def test_conv_forward(forward, dtype):
 
 
 @both_dtypes
+@implementations(conv, "transposed")
+def test_conv_transposed_is_the_convolution_of_the_pixels_spread_out(transposed, dtype):
+    for x, w, b, stride, pad, _ in conv_cases(22, dtype):
+        C, H, W, N = x.shape
+        K, more = w.shape[2], (len(w) + H) % stride  # rows and columns that the last pixel does not reach
+        spread = np.zeros((C, (H - 1) * stride + 1 + more, (W - 1) * stride + 1 + more, N))
+        spread[:, :spread.shape[1] - more:stride, :spread.shape[2] - more:stride] = x
+        y = unset((len(w), *(side + 2 * pad - K + 1 for side in spread.shape[1:3]), N), dtype)
+        if min(y.shape) > 0:
+            transposed(x, w, b, stride, pad, y)
+            assert_close(y, conv_oracle(spread, w, b, 1, pad), dtype, (x.shape, w.shape, stride, pad))
+
+
+@both_dtypes
 @implementations(active, "forward")
 def test_convolution_of_some_outputs_is_the_convolution_there_and_zero_elsewhere(forward, dtype):
     rng = np.random.default_rng(11)
@@ -91,7 +106,7 @@ def test_convolution_of_some_outputs_is_the_convolution_there_and_zero_elsewhere
 
 
 @both_dtypes
-@implementations(conv, "weight_gradient")
+@implementations(conv_weights, "weight_gradient")
 def test_conv_weight_gradient(weight_gradient, dtype):
     rng = np.random.default_rng(2)
     for x, w, _, stride, pad, shape in conv_cases(2, dtype):
@@ -127,7 +142,7 @@ def test_conv_carries_a_bad_weight_to_its_channel_and_to_no_other(forward):
         assert np.isnan(y[4]).all() and np.isfinite(np.delete(y, 4, axis=0)).all()
 
 
-@implementations(conv, "weight_gradient")
+@implementations(conv_weights, "weight_gradient")
 def test_conv_weight_gradient_carries_a_bad_pixel_to_the_weights_that_met_it(weight_gradient):
     x, dy = np.ones((2, 5, 5, 3)), np.ones((6, 3, 3, 3))
     x[1, 0, 0, 1] = np.nan  # only the first weight of a kernel ever meets the first pixel
@@ -136,7 +151,7 @@ def test_conv_weight_gradient_carries_a_bad_pixel_to_the_weights_that_met_it(wei
     assert np.isnan(dw[:, 1, 0, 0]).all() and np.isnan(dw).sum() == 6
 
 
-@implementations(conv, "weight_gradient")
+@implementations(conv_weights, "weight_gradient")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_conv_weight_gradient_carries_a_bad_gradient_to_its_channel_and_to_no_other(weight_gradient, value):
     for channel in 0, 3, 5:

@@ -4,7 +4,7 @@ import pytest
 
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import Conv2d, initialise, winograd
+from npcbnet.layers import Conv2d, ConvTranspose2d, initialise, winograd
 from npcbnet.layers.base import images_first, images_last
 from npcbnet.layers.conv2d import convolved, direct_gradients
 
@@ -74,6 +74,24 @@ def test_gradient_of_the_layer_in_float64(C, F, K, pad, H, W, monkeypatch):
     x = np.random.default_rng(2).standard_normal((16 if COMPILED else 2, C, H, W))
     assert gradcheck(layer, x, np.random.default_rng(3), step=1e-3) < 1e-7  # linear: a long step costs nothing
     assert calls
+
+
+@pytest.mark.parametrize("pad, bias", [(0, True), (1, False), (2, True)])
+def test_a_transposed_convolution_by_tiles_is_the_direct_one(pad, bias, monkeypatch):
+    rng = np.random.default_rng(4)
+    layer = initialise(ConvTranspose2d(7, 4, 3, pad=pad, bias=bias), rng, dtype=np.float64)
+    x, results = rng.standard_normal((16 if COMPILED else 2, 7, 5, 9)), []
+    dy = rng.standard_normal((len(x), *layer.output_shape(x.shape[1:])))
+    for tiles in True, False:
+        monkeypatch.setattr(winograd, "pays", lambda *shapes, tiles=tiles: tiles)
+        y, backward = layer.forward(x, train=True)
+        dx, grads = backward(dy)
+        assert backward(dy, need_dx=False)[0] is None
+        results.append([y, dx, *(grads[name] for name in sorted(grads))])
+    assert gradcheck(layer, x, rng, step=1e-3) < 1e-7
+    for mine, direct in zip(*results):
+        np.testing.assert_allclose(mine, direct, rtol=0, atol=1e-12 * np.abs(direct).max())
+    assert len(results[0]) == 3 + bias
 
 
 def test_prediction_stays_direct_and_training_agrees_to_rounding():

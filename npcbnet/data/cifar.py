@@ -99,11 +99,12 @@ def _raw(found, where, source=None):
 def _md5s(split):
     """The md5 of each batch, as a file of the binary version."""
     found = []
-    for start in range(0, len(split), 1000):  # in pieces that stay in the cache
+    step = min(1000, BATCH)  # in pieces that stay in the cache
+    for start in range(0, len(split), step):
         if start % BATCH == 0:
             found.append(hashlib.md5(usedforsecurity=False))
-        labels = split.labels[start:start + 1000, None].astype(np.uint8)
-        pixels = split.images[start:start + 1000].reshape(-1, cifarfiles.PIXELS)
+        labels = split.labels[start:start + step, None].astype(np.uint8)
+        pixels = split.images[start:start + step].reshape(-1, cifarfiles.PIXELS)
         found[-1].update(np.concatenate([labels, pixels], axis=1))
     return tuple(digest.hexdigest() for digest in found)
 

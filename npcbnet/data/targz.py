@@ -66,7 +66,7 @@ def _parsed(header, path):
         if int(header[148:156].strip(b" \0"), 8) != sum(header) - sum(header[148:156]) + 8 * ord(" "):
             raise ValueError("its checksum differs")
         digits = header[124:136].strip(b" \0")
-        if not digits.isdigit():  # int() would take a sign, too; GNU's base 256 is for more than 8 GB
+        if not digits or set(digits) - set(b"01234567"):  # int() would take a sign, too; GNU's base 256 is for 8 GB
             raise ValueError("its size is no octal number")
         return header[:100].split(b"\0")[0].decode("latin-1").removeprefix("./"), int(digits, 8), header[156:157]
     except ValueError as error:

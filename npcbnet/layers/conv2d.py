@@ -2,7 +2,7 @@
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.kernels import conv, depthwise, sums
+from npcbnet.kernels import conv, conv_weights, depthwise, sums
 from npcbnet.layers import winograd
 from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
 
@@ -113,12 +113,12 @@ def weight_gradient(x, dy, weight, stride, pad, groups):
     """The gradient by the weight of y = convolved(x, weight, ...), given that by y, dy (F, P, Q, N)."""
     dw = np.empty(weight.shape, np.float64)
     if groups == 1:
-        conv.weight_gradient(x, dy, stride, pad, dw)
+        conv_weights.weight_gradient(x, dy, stride, pad, dw)
     elif groups == len(x) == len(weight):
         depthwise.weight_gradient(x, dy, stride, pad, dw[:, 0])
     else:
         for mine, own in _groups(len(x), len(weight), groups):
-            conv.weight_gradient(x[mine], dy[own], stride, pad, dw[own])
+            conv_weights.weight_gradient(x[mine], dy[own], stride, pad, dw[own])
     return dw.astype(weight.dtype)
 
 
@@ -129,14 +129,33 @@ def input_gradient(dy, weight, bias, stride, pad, groups, shape):
     stride, dy is first spread out, zeros between, to what stride 1 would have given. It is also all that a transposed
     convolution computes (Dumoulin and Visin, 2016, chapter 4).
     """
+    K, turned = weight.shape[2], turn(weight, groups)
+    if stride == 1 or groups == len(dy) == len(turned):
+        return convolved(_spread(dy, stride, pad, K, shape), turned, bias, 1, K - 1 - pad, groups, shape)
+    dx = aligned_empty(shape, dy.dtype)
+    bias = np.zeros(len(turned), dy.dtype) if bias is None else bias
+    for mine, own in _groups(len(dy), len(turned), groups):
+        conv.transposed(dy[mine], turned[own], bias[own], stride, K - 1 - pad, dx[own])
+    return dx
+
+
+def turn(weight, groups=1):
+    """weight (F, C, K, K) with kernels turned by 180 degrees, channels in and out exchanged within each group.
+
+    (groups * C, F / groups, K, K), C-contiguous.
+    """
     F, C, K, _ = weight.shape
     turned = weight[:, :, ::-1, ::-1].reshape(groups, F // groups, C, K, K).transpose(0, 2, 1, 3, 4)
-    if stride > 1:
-        spread = np.zeros((F, shape[1] + 2 * pad - K + 1, shape[2] + 2 * pad - K + 1, shape[3]), dy.dtype)
-        spread[:, ::stride, ::stride] = dy
-        dy = spread
-    turned = np.ascontiguousarray(turned).reshape(groups * C, F // groups, K, K)
-    return convolved(dy, turned, bias, 1, K - 1 - pad, groups, shape)
+    return np.ascontiguousarray(turned).reshape(groups * C, F // groups, K, K)
+
+
+def _spread(dy, stride, pad, kernel, shape):
+    """dy (F, P, Q, N) of a convolution of `shape`, (C, H, W, N), with zeros where stride 1 had given more outputs."""
+    if stride == 1:
+        return dy
+    spread = np.zeros((len(dy), *(side + 2 * pad - kernel + 1 for side in shape[1:3]), dy.shape[3]), dy.dtype)
+    spread[:, ::stride, ::stride] = dy
+    return spread
 
 
 def _groups(inputs, outputs, groups):

@@ -1,7 +1,8 @@
 """Transposed convolution: from small maps to large ones, the way decoders go."""
 from npcbnet.errors import ShapeError
+from npcbnet.layers import winograd
 from npcbnet.layers.base import Layer, expect, flag, images_first, images_last, positive
-from npcbnet.layers.conv2d import bias_gradient, check_window, convolved, input_gradient, weight_gradient
+from npcbnet.layers.conv2d import bias_gradient, check_window, convolved, input_gradient, turn, weight_gradient
 
 
 class ConvTranspose2d(Layer):
@@ -10,7 +11,7 @@ class ConvTranspose2d(Layer):
     weight (C, F / groups, K, K), bias (F,). It computes what the backward of the Conv2d from F to C channels with the
     same weight, stride, pad and groups sends to its input (Dumoulin and Visin, 2016, chapter 4), so that Conv2d's
     functions serve, each in the other's place. output_padding: of the sizes that such a Conv2d brings to the same
-    H, the smallest has 0.
+    H, the smallest has 0. In training, large enough ones of stride 1 go by winograd.py.
     """
 
     name = "convtranspose2d"
@@ -55,16 +56,41 @@ class ConvTranspose2d(Layer):
         shape = self.output_shape(x.shape[1:])
         weight, bias = self.params["weight"], self.params.get("bias")
         x = images_last(x).astype(weight.dtype, copy=False)
-        window = self.stride, self.pad, self.groups
-        y = input_gradient(x, weight, bias, *window, (*shape, x.shape[3]))
+        window, shape = (self.stride, self.pad, self.groups), (*shape, x.shape[3])
+        turned_shape = self.out_channels, len(weight), self.kernel, self.kernel
+        if train and winograd.pays(x.shape, turned_shape, shape, *window):
+            y, gradients = _by_tiles(x, weight, bias, self.pad, shape)
+        else:
+            y, gradients = input_gradient(x, weight, bias, *window, shape), _direct_gradients(x, weight, *window)
         if not train:
             return images_first(y), None
 
         def backward(dy, need_dx=True):
             dy = images_last(dy)
-            grads = {"weight": weight_gradient(dy, x, weight, *window)}
+            dweight, dx = gradients(dy, need_dx)
+            grads = {"weight": dweight}
             if bias is not None:
                 grads["bias"] = bias_gradient(dy)
-            return (images_first(convolved(dy, weight, None, *window, x.shape)) if need_dx else None), grads
+            return (images_first(dx) if need_dx else None), grads
 
         return images_first(y), backward
+
+
+def _direct_gradients(x, weight, stride, pad, groups):
+    """dy, need_dx -> the gradients by weight and by x (or None): x and dy in each other's place."""
+    def gradients(dy, need_dx):
+        dx = convolved(dy, weight, None, stride, pad, groups, x.shape) if need_dx else None
+        return weight_gradient(dy, x, weight, stride, pad, groups), dx
+
+    return gradients
+
+
+def _by_tiles(x, weight, bias, pad, shape):
+    """With stride 1 it is a convolution with the kernels turned: y of `shape` and its gradients, by winograd.py."""
+    y, turned_gradients = winograd.convolved(x, turn(weight), bias, weight.shape[2] - 1 - pad, shape)
+
+    def gradients(dy, need_dx):
+        dturned, dx = turned_gradients(dy, need_dx)
+        return turn(dturned), dx
+
+    return y, gradients
