@@ -114,6 +114,12 @@ def test_conversion_makes_hard_images_easier(scene):
     assert reconstruction_loss(made, some) == pytest.approx(by_hand, rel=1e-4)
 
 
+def test_the_first_pictures_are_as_bright_as_they_are_told():
+    made = converter(ConvConverterConfig((8, 16), (2, 2)), (3, 16, 16)).begin_with([0.2, 0.5, 1.0])
+    x = np.random.default_rng(0).random((20, 3, 16, 16), np.float32)
+    np.testing.assert_allclose(made.forward(x)[0].mean(axis=(0, 2, 3)), [0.2, 0.5, 0.99], atol=0.1)
+
+
 def test_a_head_learns_and_its_encoder_stays(scene):
     _, images, labels, _ = scene
     made = caenet(converter(ConvConverterConfig((8, 8), (2, 2))).encoder, 30, (1, 28, 28), NAMES,

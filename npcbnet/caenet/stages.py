@@ -51,6 +51,8 @@ class Stages(pipeline.Stages):
     def converter(self, targets, stage="converter"):
         """Stage 3: the converting autoencoder, trained to turn each image into its target."""
         made = ConvConverter(self.chosen.form, self.dataset.input_shape).initialise(self._rng("converter"))
+        rows = np.arange(min(len(targets.images), 2000))
+        made.begin_with(targets.of(rows, self._rng("means")).mean(axis=(0, 2, 3)))
         self._fit(conversion.ConverterTask(made, targets, None), self._plan("converter"), stage)
         return made
 

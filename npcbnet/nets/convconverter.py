@@ -60,6 +60,16 @@ class ConvConverter(Converter):
             initialise(getattr(self, part), rng, "he_normal")
         return self
 
+    def begin_with(self, means):
+        """Let the first pictures have these mean pixels (C,), in 0..1. Returns self.
+
+        Where most pixels are black, the first steps otherwise darken every picture until the sigmoid has no slope left,
+        and training ends there.
+        """
+        p = np.clip(means, 0.01, 0.99)
+        self.decoder[-2].params["bias"] = np.log(p / (1 - p)).astype(np.float32)
+        return self
+
     def config(self):
         """JSON values of the form."""
         return {"channels": list(self.form.channels), "strides": list(self.form.strides),
