@@ -34,7 +34,8 @@ def write(out, report, pictures=None):
 
 def document(report, pictures):
     """The page's blocks."""
-    blocks, report = head(report), titled(report)
+    report = titled(report)
+    blocks = head(report)
     for section in sections(report):
         rows = [row for row in report[section.key] if isinstance(row, dict)]
         blocks += [Heading(section.title, 2, section.key), Text(section.text)]
