@@ -66,8 +66,8 @@ def easy_rows(split: EasyHard, labels, classes):
             without.append(label)
             right = np.flatnonzero(split.right & (labels == label))
             if not len(right):
-                raise TrainingError(f"no image of class {label} is classified right, so there is nothing to convert that "
-                                    "class to; train longer (--epochs), or look whether its labels are right")
+                raise TrainingError(f"no image of class {label} is classified right, so there is nothing to convert "
+                                    "that class to; train longer (--epochs), or look whether its labels are right")
             members = right[[split.entropy[right].argmin()]]
         rows.append(members)
     return rows, without
@@ -133,7 +133,7 @@ class Targets:
         return groups
 
     def _easiest_of_groups(self, entropy):
-        """For each training image the row of its group's easiest easy image; of its class's where the group has none."""
+        """For each training image the row of its group's easiest easy image, or of its class's where that has none."""
         rows = np.empty(len(self.labels), np.int64)
         for label, members in enumerate(self.easy):
             mine = np.flatnonzero(self.labels == label)

@@ -1,4 +1,4 @@
-"""Intraclass clustering: features, four clusterings, the elbow, the quality, and targets for a converter."""
+"""Intraclass clustering: four ways, degenerate classes, hostile options, the elbow, the quality."""
 import importlib.util
 import sys
 from dataclasses import replace
@@ -6,39 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import npcbnet
-from npcbnet import clustering, conversion, data
-from npcbnet.clustering import Options, cluster, elbow, elbow_point, kmeans, penultimate, quality, silhouette
-from npcbnet.errors import NpcbnetError, ShapeError, TrainingError, UsageError
-from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import Dense, Flatten, Sequential, initialise
-from npcbnet.nets import Classifier, alexnet, lenet, mobilenetv2
+from npcbnet import clustering, conversion
+from npcbnet.clustering import Options, cluster, elbow, elbow_point, kmeans, quality, silhouette
+from npcbnet.errors import ShapeError, TrainingError, UsageError
+from tests.made_up_clusters import blobs, made_split
+
+pytestmark = pytest.mark.independent
 
 SKLEARN = importlib.util.find_spec("sklearn") is not None
 METHODS = [pytest.param(method, marks=pytest.mark.skipif(not SKLEARN and "dbscan" in method, reason="no scikit-learn"))
            for method in clustering.METHODS]
-NAMES = ("a", "b")
 # What finds the three blobs of each class; each method alone has its knob set.
 KNOBS = {"k-means": {}, "cosine": {"similarity": 0.5}, "dbscan": {"radius": 2.5}, "hdbscan": {}}
-
-
-def blobs(seed=0, size=40, classes=2, kinds=3, noise=0.25, uneven=0.2):
-    """Features (N, 12), labels and kinds: `kinds` blobs far apart in each class, in mixed order, of different sizes."""
-    rng = np.random.default_rng(seed)
-    label = np.repeat(np.arange(classes), kinds * size)
-    kind = np.concatenate([np.repeat(np.arange(kinds), size)] * classes)
-    keep = rng.random(len(label)) < 1 - uneven * kind  # the first kind is the largest
-    label, kind = label[keep], kind[keep]
-    centres = 5 * np.eye(12)[:kinds * classes].reshape(classes, kinds, 12)
-    features = centres[label, kind] + noise * rng.normal(size=(len(label), 12))
-    order = rng.permutation(len(label))
-    return features[order].astype(np.float32), label[order], kind[order]
-
-
-def made_split(count, seed=0, right=0.8):
-    """An EasyHard of made-up entropies, all different, for so many images."""
-    rng = np.random.default_rng(seed)
-    return conversion.EasyHard(rng.random(count), np.ones(count, bool), rng.random(count) < right)
 
 
 def options(method, **knobs):
@@ -95,7 +74,8 @@ def test_the_order_of_images_and_the_number_of_threads_do_not_matter(method):
 def test_k_means_depends_on_its_seed_alone():
     features, labels, _ = blobs(seed=3, noise=3.0)
     split = made_split(len(labels))
-    groups = [cluster(features, labels, split, 2, Options(clusters=7, restarts=1, seed=seed)).groups for seed in (0, 0, 1)]
+    groups = [cluster(features, labels, split, 2, Options(clusters=7, restarts=1, seed=seed)).groups
+              for seed in (0, 0, 1)]
     assert np.array_equal(groups[0], groups[1]) and not np.array_equal(groups[0], groups[2])
 
 
@@ -197,14 +177,16 @@ def test_hostile_options(field, value):
 
 
 @pytest.mark.parametrize("features, labels, classes, match", [
-    (np.zeros((3, 2, 2)), np.zeros(3, int), 1, "expected numbers"), (np.zeros((0, 2)), np.zeros(0, int), 1, "at least one"),
-    (np.zeros((3, 0)), np.zeros(3, int), 1, "at least one"), (np.array([["a"]]), np.zeros(1, int), 1, "expected numbers"),
+    (np.zeros((3, 2, 2)), np.zeros(3, int), 1, "expected numbers"),
+    (np.zeros((0, 2)), np.zeros(0, int), 1, "at least one"), (np.zeros((3, 0)), np.zeros(3, int), 1, "at least one"),
+    (np.array([["a"]]), np.zeros(1, int), 1, "expected numbers"),
     (np.zeros((3, 2)), np.zeros(2, int), 1, "labels"), (np.zeros((3, 2)), np.zeros(3), 1, "labels are float64"),
     (np.zeros((3, 2)), np.array([0, 1, 2]), 2, "0..1"), (np.zeros((3, 2)), np.array([0, -1, 0]), 2, "0..1"),
     (np.full((3, 2), np.nan), np.zeros(3, int), 1, "NaN"), (np.full((3, 2), 1e300), np.zeros(3, int), 1, "infinite"),
     (np.zeros((3, 2)), np.zeros(3, int), 0, "classes"), (np.zeros((3, 2)), np.zeros(3, int), 2.0, "classes")])
 def test_hostile_arrays(features, labels, classes, match):
-    for function in (lambda: cluster(features, labels, made_split(3), classes), lambda: elbow(features, labels, classes)):
+    for function in (lambda: cluster(features, labels, made_split(3), classes),
+                     lambda: elbow(features, labels, classes)):
         with pytest.raises((ShapeError, UsageError), match=match):
             function()
 
@@ -294,106 +276,5 @@ def test_silhouette_as_scikit_learn_has_it():
     groups = np.random.default_rng(0).integers(0, 4, len(labels))
     groups[0] = 4  # alone
     assert silhouette(features, labels, groups) == pytest.approx(silhouette_score(features, groups), abs=1e-6)
-    assert silhouette(features, labels, groups, sample=40) == pytest.approx(silhouette(features, labels, groups), abs=0.2)
-
-
-def small(layers, shape=(1, 6, 6), classes=2):
-    """A classifier of the layers, with weights."""
-    return Classifier(initialise(Sequential(layers), np.random.default_rng(0)), shape, tuple("abcdefghij"[:classes]))
-
-
-def test_penultimate_features_are_what_enters_the_output_layer():
-    rng = np.random.default_rng(0)
-    net = lenet((1, 28, 28), NAMES, rng)
-    images = rng.integers(0, 256, (150, 1, 28, 28), np.uint8)
-    features = penultimate(net, images)
-    assert features.shape == (150, 84) and features.dtype == np.float32
-    assert np.array_equal(features, penultimate(net, images, threads=3))
-    logits, _ = net.net[-1].forward(features)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(shares / shares.sum(axis=1, keepdims=True), net.predict_proba(images), atol=1e-6)
-    np.testing.assert_allclose(penultimate(net, images[:5] / 255), features[:5], atol=1e-5)
-    assert penultimate(net, images[:0]).shape == (0, 84)
-
-
-def test_features_of_larger_nets():
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2, 3, 32, 32), np.uint8)
-    net = alexnet((3, 32, 32), NAMES, rng, channels=(4, 4, 8, 8, 8), hidden=(12, 7))
-    assert penultimate(net, images).shape == (2, 7)
-    assert (penultimate(net, images) >= 0).all()  # behind the ReLU
-    last = clustering.after_convolution(net.net, 5)
-    assert clustering.features_at(net, images, last).shape == (2, 8 * 4 * 4)
-    assert isinstance(net.net[last], Flatten) and clustering.after_convolution(net.net, 1) == 3
-    mobile = mobilenetv2((3, 32, 32), NAMES, rng, stages=((1, 8, 1, 1),), first=8, last=20)
-    assert penultimate(mobile, images).shape == (2, 20)
-
-
-def test_features_from_what_has_none():
-    rng = np.random.default_rng(0)
-    images = np.zeros((2, 1, 6, 6), np.uint8)
-    net = small([Flatten(), Dense(36, 2)])
-    assert penultimate(net, images).shape == (2, 36)
-    for layers in (0, 3, -1):
-        with pytest.raises(UsageError, match="layer 1 to 2"):
-            clustering.features_at(net, images, layers)
-    for count in (0, 1):
-        with pytest.raises(UsageError, match="0 convolutions"):
-            clustering.after_convolution(net.net, count)
-    with pytest.raises(UsageError, match="str"):
-        penultimate("mnist-lenet", images)
-    with pytest.raises(ShapeError):
-        penultimate(net, images[:, :, :5])
-    with pytest.raises(UsageError, match="threads"):
-        penultimate(net, images, threads=0)
-    assert penultimate(lenet((1, 6, 6), NAMES, rng), images).shape == (2, 84)
-
-
-def test_targets_of_a_clustering():
-    features, labels, _ = blobs()
-    rng = np.random.default_rng(0)
-    images, split = rng.integers(0, 256, (len(labels), 1, 4, 4), np.uint8), made_split(len(labels))
-    found = cluster(features, labels, split, 2)
-    targets = found.targets(images, labels, split)
-    assert np.array_equal(targets.drawn, found.rows)
-    index = rng.permutation(len(labels))[:30]
-    got = targets.of(index, None)
-    assert got.dtype == np.float32 and np.array_equal(got, images[found.rows[index]] * np.float32(1 / 255))
-    other = rng.integers(0, 256, (9, 1, 4, 4), np.uint8)
-    placed = targets.like(other, labels[:9], found.place(features[:9], labels[:9]))
-    assert np.array_equal(placed, targets.of(np.arange(9), None))
-    assert targets.like(other, labels[:9]).shape == other.shape
-    for rule, clusters in (("medoid", 1), ("lowest-entropy", 2)):
-        with pytest.raises(UsageError, match="groups"):
-            conversion.Targets(rule, images, labels, split, 2, rng, clusters, found.groups)
-
-
-def test_easy_by_entropy_needs_a_right_answer():
-    net = small([Flatten(), Dense(36, 2)])
-    images = np.random.default_rng(0).integers(0, 256, (50, 1, 6, 6), np.uint8)
-    labels, answer = np.zeros(50, np.int64), net.explain(images)
-    split = conversion.easy_by_entropy(net, images, labels)
-    assert np.array_equal(split.easy, answer.label == 0) and np.array_equal(split.entropy, answer.entropy)
-    limit = float(np.median(answer.entropy))
-    assert np.array_equal(conversion.easy_by_entropy(net, images, labels, limit).easy,
-                          (answer.label == 0) & (answer.entropy < limit))
-
-
-def test_mnist_with_the_paper_s_three_clusters():
-    try:
-        train = data.load("mnist").train
-    except NpcbnetError as error:
-        pytest.skip(str(error))
-    train = train.take(np.arange(3000 if COMPILED else 300))
-    net = npcbnet.load("mnist-lenet")
-    features = penultimate(net, train.images)
-    split = conversion.easy_by_entropy(net, train.images, train.labels)
-    one, three = (cluster(features, train.labels, split, 10, Options(clusters=count)) for count in (1, 3))
-    assert features.shape == (len(train), 84) and three.counts.tolist() == [3] * 10
-    assert (three.inertia < 0.9 * one.inertia).all()
-    before, after = (quality(found, features, train.images) for found in (one, three))
-    assert before.spread == 0 and before.silhouette is None and after.silhouette > 0.05
-    if COMPILED:
-        assert after.distance < 0.95 * before.distance  # a target of one's own kind is nearer
-    assert conversion.misread(net, three.targets(train.images, train.labels, split)) == {}
-    assert 2 <= elbow(features, train.labels, 10, most=8, restarts=1).chosen <= 5
+    some = silhouette(features, labels, groups, sample=40)
+    assert some == pytest.approx(silhouette_score(features, groups), abs=0.2)

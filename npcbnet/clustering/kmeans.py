@@ -1,4 +1,4 @@
-"""k-means: Lloyd's algorithm from several k-means++ starts; the one that is best after some steps goes on to the end."""
+"""k-means: Lloyd's algorithm from several k-means++ starts; the best of them after some steps goes on to the end."""
 import numpy as np
 
 FIRST_STEPS, STEPS = 10, 200  # of every start, and of the best at most

@@ -23,7 +23,7 @@ def elbow_rows(found, dataset, class_names):
 
 
 def elbow(rows, path):
-    """Sum of squared distances over the number of clusters, one cluster's = 100 %: all classes, each class, the elbow."""
+    """Sum of squared distances over the number of clusters: of all classes and of each, with the elbow."""
     panels = []
     for dataset, group in grouped(rows, "dataset").items():
         series, references = [], ()
