@@ -88,6 +88,10 @@ def test_targets_of_a_clustering():
     for rule, count in (("medoid", 1), ("lowest-entropy", 2)):
         with pytest.raises(UsageError, match="groups"):
             conversion.Targets(rule, images, labels, split, 2, rng, count, found.groups)
+    with pytest.raises(UsageError, match="class and group"):
+        targets.like(other, labels[:9], np.full(9, 7))
+    with pytest.raises(ShapeError, match="groups"):
+        conversion.Targets("lowest-entropy", images, labels, split, 2, rng, groups=found.groups[1:])
 
 
 def test_easy_by_entropy_needs_a_right_answer():
