@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npcbnet.errors import TrainingError, UsageError
+from npcbnet.errors import ShapeError, TrainingError, UsageError
 from npcbnet.exits import leaves
 from npcbnet.layers import Sequential, initialise
 from npcbnet.losses import cross_entropy, l1_activity, mean_squared_error
@@ -66,8 +66,8 @@ def easy_rows(split: EasyHard, labels, classes):
             without.append(label)
             right = np.flatnonzero(split.right & (labels == label))
             if not len(right):
-                raise TrainingError(f"no image of class {label} is classified right, so there is nothing to convert that "
-                                    "class to; train longer (--epochs), or look whether its labels are right")
+                raise TrainingError(f"no image of class {label} is classified right, so there is nothing to convert "
+                                    "that class to; train longer (--epochs), or look whether its labels are right")
             members = right[[split.entropy[right].argmin()]]
         rows.append(members)
     return rows, without
@@ -90,6 +90,8 @@ class Targets:
             raise UsageError(f"unknown target rule {rule!r}; choose one of {', '.join(RULES)}")
         if groups is not None and (rule != "lowest-entropy" or clusters > 1):
             raise UsageError(f"groups go with the rule lowest-entropy alone, not with {rule} and clusters={clusters}")
+        if groups is not None and np.shape(groups) != np.shape(labels):
+            raise ShapeError(f"groups {np.shape(groups)} but labels {np.shape(labels)}; each image has one of each")
         self.rule, self.images, self.labels, self.groups = rule, images, labels, groups
         self.easy, self.without = easy_rows(split, labels, classes)
         self.prototypes = np.stack([self._prototype(members, split.entropy) for members in self.easy])
@@ -133,7 +135,7 @@ class Targets:
         return groups
 
     def _easiest_of_groups(self, entropy):
-        """For each training image the row of its group's easiest easy image; of its class's where the group has none."""
+        """For each training image the row of its group's easiest easy image, or of its class's where that has none."""
         rows = np.empty(len(self.labels), np.int64)
         for label, members in enumerate(self.easy):
             mine = np.flatnonzero(self.labels == label)
@@ -160,7 +162,10 @@ class Targets:
             return self.prototypes[labels]
         if groups is not None:
             known = {(label, group): row for label, group, row in zip(self.labels, self.groups, self.drawn)}
-            return as_floats(self.images[[known[pair] for pair in zip(labels, groups)]])
+            try:
+                return as_floats(self.images[[known[pair] for pair in zip(labels, groups)]])
+            except KeyError as pair:
+                raise UsageError(f"no training image has class and group {pair}") from None
         nearest = []
         for image, label in zip(as_floats(images), labels):
             choice = as_floats(self.images[np.unique(self.drawn[self.labels == label])])

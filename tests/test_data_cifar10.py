@@ -20,6 +20,8 @@ from npcbnet.data import augment, cifar, cifarfiles, targz, webp
 from npcbnet.errors import DataError, NpcbnetError
 from tests.test_data_published import DEAD, empty_home, server, url  # noqa: F401 (fixtures)
 
+pytestmark = pytest.mark.independent
+
 RNG = np.random.default_rng(0)
 COUNT = 20  # images a batch
 PIXELS = RNG.integers(0, 256, (6, COUNT, 3072), np.uint8)

@@ -12,6 +12,8 @@ from hypothesis import given, settings, strategies as st
 from npcbnet.data import plainpickle
 from npcbnet.errors import DataError
 
+pytestmark = pytest.mark.independent
+
 ARRAY = np.random.default_rng(0).integers(0, 256, (5, 3), np.uint8)
 
 

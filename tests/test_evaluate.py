@@ -98,6 +98,7 @@ def test_the_papers_table_agrees_with_its_text():
     assert set(paper.table_ii("digits", "lenet").values()) == {None}
     assert paper.figure_5("subflow-0.1", "mnist")["paper_latency_ms"] == pytest.approx(4.85 * 1.877)
     assert paper.figure_5("subflow-0.1", "fmnist")["paper_latency_ms"] is None
+    assert paper.figure_5("subflow-0.5", "mnist")["paper_latency_ms"] is None
 
 
 def written(path, content):

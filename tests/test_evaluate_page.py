@@ -214,3 +214,15 @@ def test_columns_of_one_section_are_told_apart():
         assert len(set(heads)) == len(heads), section.key
         shown = {key for row in REPORT[section.key] for key in row}
         assert {column.key for column in section.columns} <= shown | {"model", "activation", "utilisation"}, section.key
+
+
+def test_data_sets_are_shown_by_their_titles_and_kept_by_their_names(tmp_path):
+    made = json.loads(json.dumps(REPORT))
+    made["facts"]["datasets"][0]["name"], title = "short-name", made["facts"]["datasets"][0]["title"]
+    for rows in made.values():
+        for row in rows if isinstance(rows, list) else ():
+            if row.get("dataset") == title:
+                row["dataset"] = "short-name"
+    kept, shown, _ = page.write(tmp_path, made)
+    assert "short-name" not in shown.read_text(encoding="utf-8") and f"### {title}" in shown.read_text(encoding="utf-8")
+    assert json.loads(kept.read_text(encoding="utf-8"))["table2"][0]["dataset"] == "short-name"

@@ -269,8 +269,7 @@ def test_kill_9_while_saving(tmp_path):
     path, rng = tmp_path / "m.npz", random.Random(0)
     model = lenet(*REGULAR, np.random.default_rng(0))
     npcbnet.save(model, path)
-    litter = 0
-    for trial in range(20):
+    for trial in range(300):
         child = os.fork()
         if child == 0:
             try:
@@ -287,8 +286,9 @@ def test_kill_9_while_saving(tmp_path):
         assert all(np.array_equal(array, model.params[key]) for key, array in found.params.items())
         strange = [name for name in os.listdir(tmp_path) if name != "m.npz"]
         assert all(name.endswith(".partial") for name in strange)
-        litter = len(strange)
-    assert litter > 0 and found.record["number"] >= 0
+        if trial >= 19 and strange and found.record:  # on a busy machine the first children hardly get to run
+            break
+    assert strange and found.record["number"] >= 0
 
 
 def test_every_error_has_the_one_root():

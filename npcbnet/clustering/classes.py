@@ -17,10 +17,10 @@ class Clustering:
     """Clusters of N images, numbered within each of O classes, the largest first.
 
     options: how they were found; labels (N,): classes; groups (N,) int64: clusters; easiest: for each class the rows
-    (K,) of the images that stand for its clusters, right and of the lowest entropy there; means: for each class its
+    (K,) of the images that stand for its clusters, easy and of the lowest entropy there; means: for each class its
     clusters' means (K, D) float64; inertia (O,): sum of squared distances to them; unclaimed (O,): the share of images
-    that no cluster claimed, which joined the nearest (0 for k-means). Means and inertia of the method "cosine" are those
-    of features brought to length 1.
+    that no cluster claimed, which joined the nearest (0 for k-means). Means and inertia of the method "cosine" are
+    those of features brought to length 1.
     """
 
     options: Options
@@ -64,9 +64,10 @@ def cluster(features, labels, split, classes, options=Options(), threads=1):
 
     labels (N,) 0..classes-1; split: conversion.EasyHard of the images. What the paper leaves open: an image that the
     method calls noise joins the cluster of the nearest image that it does not; a class that is all noise is one
-    cluster; a cluster without an easy image joins the one with the nearest mean that has one. The result does not depend
-    on the order of the images, nor on the number of threads. Raises ShapeError for arrays that do not fit, UsageError
-    where scikit-learn is missing, TrainingError for a class of which no image is classified right.
+    cluster; a cluster without an easy image joins the one with the nearest mean that has one. Of a class with more
+    than MOST images all methods but k-means look at MOST, and the others join the nearest of these. The result depends
+    neither on the order of the images nor on the number of threads. Raises ShapeError for arrays that do not fit,
+    UsageError where scikit-learn is missing, TrainingError for a class of which no image is classified right.
     """
     features, labels = checked(features, labels, classes)
     if len(split.entropy) != len(labels):
@@ -90,12 +91,13 @@ def cluster(features, labels, split, classes, options=Options(), threads=1):
 
 
 def checked(features, labels, classes):
-    """features as float32 (N, D) and labels as int64 (N,). Raises ShapeError for anything else than finite and fitting."""
+    """features as float32 (N, D), labels as int64 (N,). Raises ShapeError where they are not finite or do not fit."""
     if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 1:
         raise UsageError(f"the number of classes must be a whole number of at least 1, not {classes!r:.60}")
     features, labels = np.asarray(features), np.asarray(labels)
     if features.ndim != 2 or features.dtype.kind not in "fiub" or 0 in features.shape:
-        raise ShapeError(f"features are {features.dtype} {features.shape}; expected numbers (N, D), at least one of each")
+        raise ShapeError(f"features are {features.dtype} {features.shape}; expected numbers (N, D), at least one of "
+                         "each")
     if labels.shape != (len(features),) or labels.dtype.kind not in "iu":
         raise ShapeError(f"labels are {labels.dtype} {labels.shape}; expected whole numbers ({len(features)},), "
                          "one for each row of features")

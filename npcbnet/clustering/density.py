@@ -59,7 +59,8 @@ def hdbscan(x, options):
     """HDBSCAN (Campello et al., 2013), by scikit-learn; the smallest cluster has options.smallest images."""
     if len(x) < max(options.neighbours, options.smallest):
         return np.full(len(x), -1)
-    return _sklearn().HDBSCAN(min_cluster_size=options.smallest, min_samples=options.neighbours, copy=True).fit(x).labels_
+    found = _sklearn().HDBSCAN(min_cluster_size=options.smallest, min_samples=options.neighbours, copy=True)
+    return found.fit(x).labels_
 
 
 def _sklearn():
@@ -67,6 +68,6 @@ def _sklearn():
     try:
         import sklearn.cluster
     except ImportError:
-        raise UsageError("dbscan and hdbscan need scikit-learn, which is not installed: pip install 'npcbnet[cluster]', "
-                         "or choose k-means or cosine") from None
+        raise UsageError("dbscan and hdbscan need scikit-learn, which is not installed: pip install "
+                         "'npcbnet[cluster]', or choose k-means or cosine") from None
     return sklearn.cluster

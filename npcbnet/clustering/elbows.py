@@ -34,8 +34,8 @@ class Elbow:
 def elbow(features, labels, classes, most=10, restarts=3, seed=0, threads=1):
     """k-means of each class's features (N, D) for 1..most clusters -> Elbow.
 
-    Each number of clusters also starts from the result of the one before, so the curve never rises. Raises ShapeError as
-    `cluster` does, UsageError for most < 3: shorter curves have no elbow.
+    Each number of clusters also starts from the result of the one before, so the curve never rises. Raises ShapeError
+    as `cluster` does, UsageError for most < 3: shorter curves have no elbow.
     """
     for field, value, least in (("most", most, 3), ("restarts", restarts, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:

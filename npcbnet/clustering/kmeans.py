@@ -1,7 +1,7 @@
-"""k-means: Lloyd's algorithm from several k-means++ starts, the best of which is kept."""
+"""k-means: Lloyd's algorithm from several k-means++ starts; the best of them after some steps goes on to the end."""
 import numpy as np
 
-STEPS = 100  # of one start, at most
+FIRST_STEPS, STEPS = 10, 200  # of every start, and of the best at most
 
 
 def squared_distances(x, centres):
@@ -35,7 +35,10 @@ def k_means(x, count, rng, restarts=8, coarser=None):
         means = means_of(x, coarser, coarser.max() + 1)
         farthest = np.square(x - means[coarser]).sum(axis=1).argmax()
         starts.append(np.vstack([means, x[farthest]]))
-    return min((_lloyd(x, start) for start in starts), key=lambda found: found[1])
+    squares = np.einsum("nd,nd->n", x, x)
+    begun = [_lloyd(x, squares, start, FIRST_STEPS) for start in starts]
+    best = min(begun, key=lambda found: found[1])
+    return _lloyd(x, squares, means_of(x, best[0], best[0].max() + 1), STEPS)
 
 
 def _plus_plus(x, count, rng):
@@ -49,15 +52,19 @@ def _plus_plus(x, count, rng):
     return x[rows]
 
 
-def _lloyd(x, centres):
-    """Groups and means in turn until no row changes its group -> (groups, inertia)."""
+def _lloyd(x, squares, centres, steps):
+    """Groups and means in turn until no row changes its group -> (groups, inertia). squares (N,): of each row's length.
+
+    The inertia never rises, also where a row becomes the centre of a group that has none.
+    """
     groups = None
-    for _ in range(STEPS):
-        distances = squared_distances(x, centres)
-        now = distances.argmin(axis=1)
-        empty = np.setdiff1d(np.arange(len(centres)), now)
-        if len(empty):  # each takes one of the rows that are farthest from their centres
-            now[np.argsort(-distances.min(axis=1), kind="stable")[:len(empty)]] = empty
+    for _ in range(steps):
+        nearness = x @ (2 * centres.T) - np.einsum("kd,kd->k", centres, centres)
+        now = nearness.argmax(axis=1)
+        empty = np.flatnonzero(np.bincount(now, minlength=len(centres)) == 0)
+        if len(empty):
+            distances = squares - nearness.max(axis=1)
+            now[np.argsort(-distances, kind="stable")[:len(empty)]] = empty
         if groups is not None and np.array_equal(now, groups):
             break
         groups, centres = now, means_of(x, now, len(centres))

@@ -22,7 +22,7 @@ class Options:
     method: str = "k-means"
     clusters: int = 3
     restarts: int = 8
-    similarity: float = 0.5
+    similarity: float = 0.7
     smallest: int = 25
     neighbours: int = 10
     radius: float | None = None

@@ -55,7 +55,7 @@ def quality(found: Clustering, features, images, sample=SAMPLE):
 
 
 def target_losses(images, labels, rows):
-    """(distance, spread) as in Quality, where image i's target is image rows[i]; images (N, C, H, W), labels, rows (N,)."""
+    """(distance, spread) as in Quality; image i's target is image rows[i]. images (N, C, H, W); labels, rows (N,)."""
     distance = spread = 0.0
     for label in np.unique(labels):
         mine = np.flatnonzero(labels == label)

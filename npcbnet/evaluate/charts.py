@@ -57,19 +57,19 @@ def beside_the_paper(rows, path):
             base = number(lenet, key)
             known = [(i, number(row, key)) for i, row in enumerate(group) if base and number(row, key) is not None]
             texts = tuple(f"{value * share:.3g} {name}" if who == "ours" else f"{value:.3g} ms" for _, value in known)
-            bars.append(Series(who, tuple(value / base for _, value in known), tuple(i + shift for i, _ in known),
-                               "bars", look, labels=texts, height=0.36))
+            bars += [Series(who, tuple(value / base for _, value in known), tuple(i + shift for i, _ in known), "bars",
+                            look, labels=texts, height=0.36)] if known else []
         heights = tuple(range(len(group)))
         floor = floor_of(group)
-        dots = (Series("ours", raised(group, floor), heights, "points", Look("o"),
+        dots = [Series("ours", raised(group, floor), heights, "points", Look("o"),
                        x_error=tuple(None if below(row, floor) else number(row, "accuracy_spread") for row in group),
-                       labels=tuple(f"↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "" for row in group)),
-                Series("the paper's", numbers(group, "paper_accuracy"), heights, "points",
-                       Look("D", hollow=True)))
+                       labels=tuple(f"↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "" for row in group))]
+        papers = numbers(group, "paper_accuracy")
+        dots += [Series("the paper's", papers, heights, "points", Look("D", hollow=True))] if any(papers) else []
         places = tuple((i, short(name_of(row)), False) for i, row in enumerate(group))
+        unnamed = tuple((i, "", False) for i in heights)
         panels.append([Panel(tuple(bars), short(dataset), "time of one image, LeNet's = 1", places=places, x_zero=True,
-                             x_room=0.3),
-                       Panel(dots, "", "accuracy", x_percent=True, places=tuple((i, "", False) for i in heights))])
+                             x_room=0.3), Panel(tuple(dots), "", "accuracy", x_percent=True, places=unnamed)])
     return write(path, panels, [110 + 36 * len(row[0].places) for row in panels])
 
 

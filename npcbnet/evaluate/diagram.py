@@ -37,7 +37,7 @@ def easy_and_hard(rows, images, path):
             sheets.append(with_text(pixels, marks if texts else marks[-1:]))
     if not sheets:
         return pictures.save(path, pictures.nothing("no images to show"))
-    return pictures.save(path, _stacked(sheets))
+    return pictures.save(path, stacked(sheets))
 
 
 def cbnet_blocks(rows, path):
@@ -56,7 +56,7 @@ def cbnet_blocks(rows, path):
         lines = [chain[start:start + _MOST + 1] for start in range(0, len(chain), _MOST + 1)]
         sheets += [_blocks(line, largest, short(dataset) if i == 0 else "", i + 1 < len(lines))
                    for i, line in enumerate(lines)]
-    return pictures.save(path, _stacked(sheets) if sheets else pictures.nothing("no layers to show"))
+    return pictures.save(path, stacked(sheets) if sheets else pictures.nothing("no layers to show"))
 
 
 def with_text(pixels, texts):
@@ -71,7 +71,7 @@ def _title(row):
     return name + ("" if entropy is None else f"\n{entropy:.2g}")
 
 
-def _stacked(sheets):
+def stacked(sheets):
     """Pictures below each other, on white."""
     width = max(sheet.shape[1] for sheet in sheets)
     return np.vstack([np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255)

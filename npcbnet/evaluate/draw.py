@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from npcbnet.evaluate import charts, diagram
-from npcbnet.evaluate.marks import grouped
+from npcbnet.evaluate.marks import grouped, titled
 
 CAPTIONS = {
     "fig1": "Easy images over hard ones; above each its class and its entropy at the early exit, in nats.",
@@ -23,7 +23,7 @@ def draw(report, folder, images=None):
     images: uint8 (C, H, W) each, one for each row of report["fig1"], or None for no Fig. 1. Fig. 4 is not drawn here:
     its images are not in the report (npcbnet.pictures.conversion_strips draws them).
     """
-    folder, made = Path(folder), {}
+    folder, made, report = Path(folder), {}, titled(report)
 
     def add(key, function, rows, name=None, caption=None, *more):
         if rows:

@@ -28,10 +28,19 @@ def name_of(row):
     return model_name(row)
 
 
+def titled(report):
+    """The report with data sets called by their titles in all rows, as tables and charts show them."""
+    facts = report.get("facts") if isinstance(report.get("facts"), dict) else {}
+    titles = {row.get("name"): row.get("title") for row in facts.get("datasets") or () if isinstance(row, dict)}
+    return {key: [{**row, "dataset": titles.get(row["dataset"]) or row["dataset"]}
+                  if isinstance(row, dict) and row.get("dataset") is not None else row for row in rows]
+            if isinstance(rows, list) else rows for key, rows in report.items()}
+
+
 def short(text):
-    """A text for a chart: one line of at most 36 letters."""
+    """A text for a chart: one line of at most 40 letters."""
     text = " ".join(str(text).split())
-    return text if len(text) <= 36 else text[:35] + "…"
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def number(row, key):

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from npcbnet import machine
-from npcbnet.evaluate.marks import grouped, name_of, number
+from npcbnet.evaluate.marks import grouped, name_of, number, titled
 from npcbnet.evaluate.markup import Caution, Code, Heading, Items, Picture, Table, Text, markdown, page
 from npcbnet.evaluate.sections import sections
 from npcbnet.files import write_text
@@ -34,6 +34,7 @@ def write(out, report, pictures=None):
 
 def document(report, pictures):
     """The page's blocks."""
+    report = titled(report)
     blocks = head(report)
     for section in sections(report):
         rows = [row for row in report[section.key] if isinstance(row, dict)]
