@@ -66,7 +66,8 @@ class Run:
             raise UsageError(f"--net is one of {', '.join(NETS)}, not {self.net!r:.40}")
         if self.clustering not in METHODS:
             raise UsageError(f"--clustering is one of {', '.join(METHODS)}, not {self.clustering!r:.40}")
-        if not isinstance(self.clusters, whole) or self.clusters is not None and not 1 <= self.clusters <= MOST_CLUSTERS:
+        clusters = 1 if self.clusters is None else self.clusters
+        if not isinstance(clusters, int) or not 1 <= clusters <= MOST_CLUSTERS:
             raise UsageError(f"--clusters must be 1 to {MOST_CLUSTERS}, not {self.clusters}")
         if not self.recipes or not set(self.recipes) <= set(recipes.RECIPES):
             raise UsageError(f"--recipe takes {', '.join(recipes.RECIPES)} or all, not {self.recipes!r:.60}")

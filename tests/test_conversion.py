@@ -11,6 +11,7 @@ from npcbnet.layers import Layer
 from npcbnet.gradcheck import gradcheck
 from npcbnet.nets import CBNet, Converter, ConverterConfig, branchynet_lenet, lightweight
 from npcbnet.training import BranchyNetTask, Plan, fit
+from npcbnet.truncation import find_truncation
 
 COUNT, EPOCHS = (3000, 6) if COMPILED else (1200, 10)
 NAMES = tuple("0123456789")
@@ -198,9 +199,9 @@ def test_find_truncation_goes_deeper_until_enough_is_easy(scene):
     layers = type(net.stem)(whole)
     part = slice(0, 600 if COMPILED else 100)
     options = {"train": (images[part], labels[part]), "validation": (images[part], labels[part]), "class_names": NAMES}
-    tried = conversion.find_truncation(layers, **options, threshold=2.0, easy_share=0.0, plan=Plan(1))
+    tried = find_truncation(layers, **options, threshold=2.0, easy_share=0.0, plan=Plan(1))
     assert [row.layers for row in tried] == [1]
     before = {name: array.copy() for name, array in layers.params.items()}
-    tried = conversion.find_truncation(layers, **options, threshold=0.0, easy_share=0.5, plan=Plan(1))
+    tried = find_truncation(layers, **options, threshold=0.0, easy_share=0.5, plan=Plan(1))
     assert [row.layers for row in tried] == list(range(1, len(layers)))
     assert all(np.array_equal(before[name], array) for name, array in layers.params.items())

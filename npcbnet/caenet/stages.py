@@ -57,14 +57,14 @@ class Stages(pipeline.Stages):
         return made
 
     def transferred(self, encoder, name):
-        """Stage 4: a head behind a frozen encoder: Classifier. The heads of all encoders begin with the same weights."""
+        """Stage 4: a head behind a frozen encoder: Classifier. All heads begin with the same weights."""
         model = self._classifier(copy.deepcopy(encoder))
         task = HeadTask(*parts(model), self.dataset.train.labels)
         self._fit(task, self._plan("head"), name, model)
         return model
 
     def tuned(self, model, baseline):
-        """Stage 5: encoder and head trained on together: (the better on validation images, was it this one?)."""
+        """Stage 5: encoder and head trained on together: (the better on validation images, is it that one?)."""
         made = copy.deepcopy(model)
         self._fit(self._distilled(made, baseline), self._plan("tune"), "tuned", made)
         held = self.dataset.validation
@@ -105,7 +105,7 @@ def accuracy(model, split, threads=1):
 
 
 def reconstruction_loss(converter, targets, threads=1):
-    """Mean squared difference of converted training images and their targets, pixels in 0..1 (CAE-Net, section III-A2)."""
+    """Mean squared difference of converted training images and their targets, pixels in 0..1 (CAE-Net, III-A2)."""
     total, rng, engine = 0.0, np.random.default_rng(0), runtime.compile(converter, threads)
     for start in range(0, len(targets.images), 256):
         rows = np.arange(start, min(start + 256, len(targets.images)))

@@ -7,8 +7,8 @@ from npcbnet.nets.classifier import Classifier
 def head(shape, classes, hidden, pool=False):
     """A few layers of the baseline, `shape` (F, P, Q) -> logits: Sequential, not initialised.
 
-    pool: 2 x 2 maxima first, as between AlexNet's convolutions and its dense layers; hidden: features of the dense layer
-    before the last one.
+    pool: 2 x 2 maxima first, as between AlexNet's convolutions and its dense layers; hidden: features of the dense
+    layer before the last one.
     """
     layers = [*([MaxPool2d(2)] if pool else []), Flatten()]
     (features,) = Sequential(layers).output_shape(shape)
