@@ -32,6 +32,12 @@ def columns(kernel, stride, across):
     return sorted(wanted.items())
 
 
+def run_lengths(lanes, places):
+    """(runs, places in each): how neighbouring places are turned, a power of two at a time."""
+    size = next(size for size in (16, 8, 4, 2, 1) if size <= min(places, lanes))
+    return -(-places // size), size
+
+
 def write(f, kernel, stride, down, across, outs):
     """The function's text."""
     x, w, b, y, bounds, rows = f.pointers(0, 6)
@@ -87,11 +93,11 @@ def _add_row(f, sums, first, line, weights, stride, across):
 def _store_turned(f, values, y, y_channel, outs):
     """Write one vector of outputs for each of some neighbouring places; returns where the next output's map begins.
 
-    As many places as a power of two has are turned at a time, the last of them perhaps once more.
+    The last run may overlap the one before.
     """
     lanes = f.lanes_of(values[0].type)
-    size = next(size for size in (16, 8, 4, 2, 1) if size <= min(len(values), lanes))
-    starts = sorted({min(start, len(values) - size) for start in range(0, len(values), size)})
+    runs, size = run_lengths(lanes, len(values))
+    starts = [min(run * size, len(values) - size) for run in range(runs)]
     turned = [transpose(f, values[start:start + size]) for start in starts]
     for o in range(outs):
         for start, some in zip(starts, turned):
