@@ -9,18 +9,18 @@ from npcbnet.runtime.target import tile
 
 def conv(program, operation, x, pad):
     """A convolution with what was fused into it; its map has a frame of `pad`."""
-    return FORMS[form(program, operation, x.row)](program, operation, x, pad)
+    return FORMS[form(program, operation, x, pad)](program, operation, x, pad)
 
 
-def form(program, operation, pitch):
-    """Which of FORMS is taken. pitch: the row stride of the framed map."""
+def form(program, operation, x, pad):
+    """Which of FORMS is taken."""
     if program.group > 1:
         return "winograd_group" if costs.winograd_can(operation) else "group"
     if is_depthwise(operation):
         return "depthwise"
     if operation.pool:
         return "winograd" if costs.winograd_can(operation) else "plane"
-    return costs.cheapest(program.library.target, operation, pitch)
+    return costs.cheapest(program.library.target, operation, x, pad)
 
 
 def is_depthwise(operation):
@@ -90,10 +90,9 @@ def plane(program, operation, x, pad):
     stride, own_pad, groups = operation.window
     F, C, K, _ = operation.weight.shape
     full, pitch, lanes = all_sums(operation), x.row, program.lanes
-    outs, vectors, places = costs.plane_tiles(program.library.target, operation, pitch)
+    outs, vectors, places = costs.plane_tiles(program.library.target, operation, x)
     weight, channels = packing.grouped_tiles(operation.weight, outs, groups)
-    if K == 1 and (stride, groups, x.pad, pad, operation.pool) == (1, 1, 0, 0, False) \
-            and full[0] * pitch == places * lanes * vectors:
+    if costs.plane_is_direct(program.library.target, operation, x, pad):
         y = result(program, operation, 0, more=channels * outs - F)
         program.step("conv_plane", x.corner(), program.weight(weight), y.corner(), C, channels, 1, places, pitch,
                      x.channel, y.channel, program.weight(packing.tiles(operation.bias, outs)[0]),

@@ -16,12 +16,14 @@ MOST = 4  # vectors of outputs that are summed side by side
 LOAD = 0.1  # `outputs`: a pixel or a vector of weights, beside the multiply-adds
 RUN = 0.5  # ... a run of places of one output, laid into its map
 FINISH = 3  # `plane`: a vector of sums, read again, finished and laid into its map; for each step of the stride, 1 more
+NEAR = 2 ** 15  # floats of weights or of a map that stay in a near cache from image to image
+READ, WRITE = 1, 2.5  # `outputs`: a float of weights that comes, of a map that goes beyond
 POINT = 9  # `winograd_one`: a point of a tile, there and back
 
 
-def cheapest(target, operation, pitch):
-    """"winograd", "plane" or "outputs": the form that costs least. pitch: the row stride of the framed map."""
-    costs = {"outputs": outputs_tiles(target, operation)[1], "plane": plane_cost(target, operation, pitch)}
+def cheapest(target, operation, x, pad):
+    """Of "winograd", "plane" and "outputs" the form that costs least, from the Map x to one in a frame of `pad`."""
+    costs = {"plane": plane_cost(target, operation, x, pad), "outputs": outputs_tiles(target, operation)[1]}
     if winograd_can(operation):
         costs["winograd"] = winograd_cost(target, operation)
     return min(costs, key=costs.get)
@@ -52,22 +54,33 @@ def winograd_cost(target, operation):
     return points * C * products + POINT * points * vectors * (C + F)
 
 
-def plane_tiles(target, operation, pitch):
-    """(outputs, vectors of places, tiles of places) of `conv_plane`. pitch: the row stride of the framed map."""
-    stride, pad, groups = operation.window
-    F, C, K, _ = operation.weight.shape
-    sums = (operation.before[1] + 2 * pad - K + 1) * pitch
+def plane_tiles(target, operation, x):
+    """(outputs, vectors of places, tiles of places) of `conv_plane` on the framed Map x."""
+    _, pad, groups = operation.window
+    F, _, K, _ = operation.weight.shape
+    sums = (operation.before[1] + 2 * pad - K + 1) * x.row
     outs, vectors = tile(target, math.ceil(sums / target.lanes), F // groups)
     outs = packing.even(F // groups, outs, divides=groups > 1)
     return outs, vectors, math.ceil(sums / (target.lanes * vectors))
 
 
-def plane_cost(target, operation, pitch):
-    """Sums with a stride of 1, each input loaded across the borders of cache lines; then what is wanted of them."""
+def plane_is_direct(target, operation, x, pad):
+    """Are the sums the result but for bias and clamp, and all of them wanted?"""
+    stride, _, groups = operation.window
+    _, vectors, places = plane_tiles(target, operation, x)
+    _, rows, columns = operation.before
+    return operation.weight.shape[2] == 1 and (stride, groups, x.pad, pad, operation.pool) == (1, 1, 0, 0, False) \
+        and rows * columns == places * vectors * target.lanes
+
+
+def plane_cost(target, operation, x, pad):
+    """Sums with a stride of 1, their inputs loaded across the borders of cache lines; then what is wanted of them."""
     stride, _, groups = operation.window
     F, C, K, _ = operation.weight.shape
-    outs, vectors, places = plane_tiles(target, operation, pitch)
+    outs, vectors, places = plane_tiles(target, operation, x)
     taps = math.ceil(F // groups / outs) * groups * C * K * K * vectors * places
+    if plane_is_direct(target, operation, x, pad):
+        return taps * outs
     P, Q = operation.behind
     return taps * (outs + 1) + F * P * math.ceil(Q / target.lanes) * (FINISH + stride)
 
@@ -76,11 +89,12 @@ def outputs_tiles(target, operation):
     """([(outputs in a tile, tiles, down, across), ...], cost): how `conv_outputs` does the outputs of each group."""
     groups = operation.window[2]
     F = len(operation.weight) // groups
+    far = WRITE * max(0, F * groups * math.prod(operation.behind) - NEAR)  # many maps are written side by side
     best = None
     for vectors in range(1, MOST + 1):
         outs = vectors * target.lanes
         count, rest = divmod(F, outs)
-        plan, total = [], 0
+        plan, total = [], far
         for size, many in ((outs, count), (rest, 1)):
             if size * many:
                 down, across, cost = places_tile(target, operation, len(widths(target.lanes, size)))
@@ -96,6 +110,7 @@ def places_tile(target, operation, vectors):
     stride, _, _ = operation.window
     _, C, K, _ = operation.weight.shape
     P, Q = operation.behind
+    weights = vectors * target.lanes * C * K * K * max(0, 1 - NEAR / operation.weight.size)  # that come from far
     best = None
     for across in range(1, min(Q, target.registers) + 1):
         runs, size = run_lengths(target.lanes, across)
@@ -107,6 +122,7 @@ def places_tile(target, operation, vectors):
             loads = K * vectors + down * len(columns(K, stride, across))
             row = max(sums, WAITING) * K + LOAD * loads + 1
             cost = math.ceil(P / down) * math.ceil(Q / across) * (C * K * row + down * vectors * finish)
+            cost += weights * max(0, READ - down * across / target.lanes)
             if best is None or cost < best[2]:
                 best = down, across, cost
     return best
