@@ -13,8 +13,9 @@ from npcbnet.runtime.target import tile
 
 WAITING = 8  # multiply-adds that can be begun before the first of them is done
 MOST = 4  # vectors of outputs that are summed side by side
+PIXELS = {"arm": 4}  # registers for pixels that LLVM keeps ahead; x86 multiplies out of the cache
 LOAD = 0.1  # `outputs`: a pixel or a vector of weights, beside the multiply-adds
-RUN = 0.5  # ... a run of places of one output, laid into its map
+RUN = 1  # ... a run of places of one output, laid into its map
 FINISH = 3  # `plane`: a vector of sums, read again, finished and laid into its map; for each step of the stride, 1 more
 NEAR = 2 ** 15  # floats of weights or of a map that stay in a near cache from image to image
 READ, WRITE = 1, 2.5  # `outputs`: a float of weights that comes, of a map that goes beyond
@@ -117,7 +118,7 @@ def places_tile(target, operation, vectors):
         finish = across + runs * (size * math.log2(size) + RUN * target.lanes)
         for down in range(1, min(P, target.registers // across) + 1):
             sums = down * across * vectors
-            if sums + K * vectors + 1 > target.registers and down * across > 1:
+            if sums + K * vectors + PIXELS.get(target.family, 1) > target.registers and down * across > 1:
                 break
             loads = K * vectors + down * len(columns(K, stride, across))
             row = max(sums, WAITING) * K + LOAD * loads + 1
