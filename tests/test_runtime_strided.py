@@ -139,8 +139,9 @@ def test_what_is_chosen():
         assert chosen == ["outputs", "outputs", "outputs", "winograd", "winograd", "plane", "depthwise"]
 
 
-@pytest.mark.parametrize("lanes, outs, expected", [(16, 8, [8]), (16, 9, [16]), (16, 24, [16, 8]), (16, 33, [16, 16, 4]),
-                                                   (4, 10, [4, 4, 4]), (8, 12, [8, 4]), (16, 64, [16] * 4)])
+@pytest.mark.parametrize("lanes, outs, expected", [(16, 8, [8]), (16, 9, [16]), (16, 24, [16, 8]),
+                                                   (16, 33, [16, 16, 4]), (4, 10, [4, 4, 4]), (8, 12, [8, 4]),
+                                                   (16, 64, [16] * 4)])
 def test_the_last_vector_is_no_wider_than_it_must_be(lanes, outs, expected):
     from npcbnet.runtime.micro.conv_outputs import run_lengths, widths
     assert widths(lanes, outs) == expected

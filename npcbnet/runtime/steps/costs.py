@@ -1,8 +1,10 @@
 """What each form of a convolution of one image costs, so that the cheapest can be taken.
 
 The unit is a multiply-add of a whole vector, idle lanes and all. Only shapes and the processor's registers count, so a
-model is always compiled in the same way. The factors were found with AVX-512: of 100 shapes' estimates, most lie
-within a fifth of what was measured.
+model is always compiled in the same way. A vector that is half as wide counts as a whole one, though some processors
+do two of those at once. The factors were found with AVX-512 (Zen 4): of 126 random shapes the rule took the form that
+was measured as the fastest for 118, and lost 3 % in the mean. There is no form to choose where there is a 2x2 maximum
+in a convolution's end: Winograd's way takes it along, or else `plane`.
 """
 import math
 
