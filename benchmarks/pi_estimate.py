@@ -57,6 +57,8 @@ def turns(name, fixed, row):
     """
     if name == "conv_plane":
         return row[3] * row[4] * row[5] * row[6]
+    if name == "conv_outputs":
+        return row[6] * row[7] * row[8] * -(-row[14] // fixed["down"]) * -(-row[15] // fixed["across"])
     if name == "conv_group":
         across = -(-row[15] // (1 if fixed["pool"] else 4))
         return row[14] * across * row[6] * row[7] * row[5] * fixed["kernel"]

@@ -14,7 +14,8 @@ from tests.runtime_models import filled, names, needs_engine
 
 pytestmark = needs_engine
 
-HOT = ("conv_group", "conv_plane", "dense_few", "dense_group", "dense_one", "winograd_group", "winograd_one")
+HOT = ("conv_group", "conv_outputs", "conv_plane", "dense_few", "dense_group", "dense_one", "winograd_group",
+       "winograd_one")
 
 
 class Listing:
@@ -33,7 +34,8 @@ def a_larger_net():
     body = Sequential([Conv2d(8, 16, 1), BatchNorm2d(16), ReLU6(), Conv2d(16, 8, 3, pad=1, groups=8)])
     net = Sequential([BatchNorm2d(1), Conv2d(1, 8, 7, 2, 3), LocalResponseNorm(5, 1e-4, 0.75, 2.0, "sum"),
                       Residual(body),
-                      ConvTranspose2d(8, 3, 3, 2, 1, 1), MaxPool2d(3, 2), Flatten(), Dense(588, 40), Tanh(), Softmax(),
+                      ConvTranspose2d(8, 3, 3, 2, 1, 1), MaxPool2d(3, 2), Conv2d(3, 12, 3, 1, 1),
+                      Conv2d(12, 40, 3, 2, 1), Conv2d(40, 12, 1, 2), Flatten(), Dense(192, 40), Tanh(), Softmax(),
                       Dense(40, 10)])
     return Classifier(filled(net, np.random.default_rng(0)), (1, 28, 28), names(10))
 

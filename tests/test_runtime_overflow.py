@@ -76,6 +76,7 @@ BEHIND_INFINITY = [
     [Conv2d(2, 6, 5, pad=2), Sigmoid()], [Conv2d(2, 2, 1), Conv2d(2, 2, 1), Sigmoid()], [Sigmoid()], [Tanh()],
     [LeakyReLU(0.1), Conv2d(2, 2, 1, groups=2), Sigmoid()], [Upsample2d(), Conv2d(2, 3, 2)], [BatchNorm2d(2), ReLU6()],
     [Flatten(), Dense(240, 30), ReLU()], [Flatten(), Dense(240, 30), Softmax()], [Flatten(), Dense(240, 30), Sigmoid()],
+    [Conv2d(2, 22, 3, 2, 1), ReLU(), MaxPool2d(2)], [Conv2d(2, 2, 1, 2), Conv2d(2, 20, 3, 1, 1), Clip(-1, 1)],
     [ConvTranspose2d(2, 3, 3, 2), Tanh()], [GlobalAvgPool2d(), Clip(0, 5)], [GlobalMaxPool2d(), Tanh()]]
 
 

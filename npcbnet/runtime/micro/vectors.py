@@ -5,11 +5,14 @@ SMALLEST = -80.0  # exp(-80) = 2e-35: far below any effect, and still no denorma
 
 
 def transpose(f, rows):
-    """L vectors of L lanes -> L vectors: lane i of result j is lane j of rows[i]. log2(L) rounds of pair shuffles."""
-    lanes, step = len(rows), 1
+    """L vectors of L lanes -> L vectors: lane i of result j is lane j of rows[i]. log2(L) rounds of pair shuffles.
+
+    Fewer vectors, a power of two: each square of as many lanes is turned by itself.
+    """
+    lanes, step = f.lanes_of(rows[0].type), 1
     rows = list(rows)
-    while step < lanes:
-        for i in range(lanes):
+    while step < len(rows):
+        for i in range(len(rows)):
             if not i & step:
                 a, b = rows[i], rows[i + step]
                 rows[i] = f.shuffle(a, b, [j if not j & step else lanes + j - step for j in range(lanes)])

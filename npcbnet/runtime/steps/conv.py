@@ -2,32 +2,30 @@
 import numpy as np
 
 from npcbnet.runtime.micro import winograd
-from npcbnet.runtime.steps import packing
+from npcbnet.runtime.micro.conv_outputs import widths
+from npcbnet.runtime.steps import costs, packing
 from npcbnet.runtime.target import tile
 
 
 def conv(program, operation, x, pad):
     """A convolution with what was fused into it; its map has a frame of `pad`."""
-    if winograd_pays(operation):
-        return (winograd_one if program.group == 1 else winograd_group)(program, operation, x, pad)
-    return (plane if program.group == 1 else group)(program, operation, x, pad)
+    return FORMS[form(program, operation, x, pad)](program, operation, x, pad)
+
+
+def form(program, operation, x, pad):
+    """Which of FORMS is taken."""
+    if program.group > 1:
+        return "winograd_group" if costs.winograd_can(operation) else "group"
+    if is_depthwise(operation):
+        return "depthwise"
+    if operation.pool:
+        return "winograd" if costs.winograd_can(operation) else "plane"
+    return costs.cheapest(program.library.target, operation, x, pad)
 
 
 def is_depthwise(operation):
     """Has every channel a convolution of its own (and no maximum behind it)?"""
     return len(operation.weight) == operation.before[0] == operation.window[2] and not operation.pool
-
-
-def winograd_pays(operation):
-    """Does Winograd's way save work? Not on maps of hardly more than a tile, nor with few channels on both sides."""
-    stride, _, groups = operation.window
-    F, C, K, _ = operation.weight.shape
-    return K in winograd.PAIRS and (stride, groups) == (1, 1) and min(operation.behind) >= 5 and F >= 4
-
-
-def winograd_tiles(operation):
-    """(rows, columns) of 4x4 tiles that cover the convolution's outputs."""
-    return tuple(-(-size // winograd.TILE) for size in operation.behind)
 
 
 def result(program, operation, pad, more=0):
@@ -41,7 +39,7 @@ def winograd_group(program, operation, x, pad):
     """A group of images: 4x4 outputs of one or four tiles at a time."""
     F, C, K, _ = operation.weight.shape
     P, Q = operation.behind
-    down, across = winograd_tiles(operation)
+    down, across = costs.winograd_tiles(operation)
     room = 24 if program.library.target.registers >= 32 else 10
     tiles = 1 if F <= 20 or down * across < 4 else 4 if room >= 24 else 2
     outs = packing.even(F, room // tiles - (tiles > 1))
@@ -62,12 +60,12 @@ def winograd_one(program, operation, x, pad):
     lanes = program.lanes
     F, C, K, _ = operation.weight.shape
     P, Q = operation.behind
-    down, across = winograd_tiles(operation)
+    down, across = costs.winograd_tiles(operation)
     parts = -(-down * across // lanes)
     vectors = min((4, 3, 2, 1), key=lambda size: (-(-parts // size) * size, -size))
     blocks = -(-parts // vectors)
     outs = packing.even(F, (20 if program.library.target.registers >= 32 else 9) // vectors)
-    wide = down * across <= 4 and F >= 2 * lanes and lanes >= 4
+    wide = costs.winograd_is_wide(program.library.target, operation)
     if wide:  # U is read once and dwarfs everything else, so four vectors of it feed four tiles
         outs = lanes * min(4 if program.library.target.registers >= 32 else 2, F // lanes)
     U, channels = packing.filters(operation.weight, outs)
@@ -91,16 +89,10 @@ def plane(program, operation, x, pad):
     """One image: sums over the flat framed map, then the maximum or the stride, bias and clamp."""
     stride, own_pad, groups = operation.window
     F, C, K, _ = operation.weight.shape
-    full = operation.before[1] + 2 * own_pad - K + 1, operation.before[2] + 2 * own_pad - K + 1  # with a stride of 1
-    pitch, lanes = x.row, program.lanes
-    if is_depthwise(operation):
-        return depthwise(program, operation, x, pad, full)
-    outs, vectors = tile(program.library.target, -(-full[0] * pitch // lanes), F // groups)
-    outs = packing.even(F // groups, outs, divides=groups > 1)
+    full, pitch, lanes = all_sums(operation), x.row, program.lanes
+    outs, vectors, places = costs.plane_tiles(program.library.target, operation, x)
     weight, channels = packing.grouped_tiles(operation.weight, outs, groups)
-    places = -(-full[0] * pitch // (lanes * vectors))
-    if K == 1 and (stride, groups, x.pad, pad, operation.pool) == (1, 1, 0, 0, False) \
-            and full[0] * pitch == places * lanes * vectors:
+    if costs.plane_is_direct(program.library.target, operation, x, pad):
         y = result(program, operation, 0, more=channels * outs - F)
         program.step("conv_plane", x.corner(), program.weight(weight), y.corner(), C, channels, 1, places, pitch,
                      x.channel, y.channel, program.weight(packing.tiles(operation.bias, outs)[0]),
@@ -117,9 +109,35 @@ def plane(program, operation, x, pad):
     return y
 
 
-def depthwise(program, operation, x, pad, full):
-    """One image, each channel by itself. full: rows and columns of the sums with a stride of 1."""
+def outputs(program, operation, x, pad):
+    """One image: the lanes are outputs; the last ones, where they fill no whole tile, are a step of their own."""
+    stride, own_pad, groups = operation.window
+    F, C, K, _ = operation.weight.shape
+    y, start = result(program, operation, pad), 0
+    rows = program.weight(np.add.outer(np.arange(C) * x.channel, np.arange(K) * x.row), np.int64)
+    weights, biases = (np.split(array, groups) for array in (operation.weight, operation.bias))
+    for outs, count, down, across in costs.outputs_tiles(program.library.target, operation)[0]:
+        wide, end = sum(widths(program.lanes, outs)), start + outs * count
+        weight, bias = (np.stack([packing.tiles(part[start:end], wide)[0] for part in parts])
+                        for parts in (weights, biases))
+        program.step("conv_outputs", x.corner(own_pad), program.weight(weight), program.weight(bias),
+                     y.corner() + start * y.channel, program.weight(operation.bounds), rows, C * K, groups, count,
+                     C * x.channel, F // groups * y.channel, x.row, y.row, y.channel, *operation.behind, kernel=K,
+                     stride=stride, down=down, across=across, outs=outs)
+        start = end
+    return y
+
+
+def all_sums(operation):
+    """(rows, columns) of a convolution's sums with a stride of 1."""
+    _, pad, _ = operation.window
+    return tuple(side + 2 * pad - operation.weight.shape[2] + 1 for side in operation.before[1:])
+
+
+def depthwise(program, operation, x, pad):
+    """One image, each channel by itself."""
     stride, own_pad, _ = operation.window
+    full = all_sums(operation)
     K, (C, H, W) = operation.weight.shape[2], operation.before
     if (K, stride, own_pad) == (3, 1, 1):
         y = result(program, operation, pad)
@@ -159,3 +177,7 @@ def group_outputs(target, outputs, groups):
     """How many outputs `conv_group` sums at once, each of them at four places."""
     most = 5 if target.registers >= 32 else 2
     return packing.even(outputs // groups, most, divides=groups > 1)
+
+
+FORMS = {"winograd_group": winograd_group, "group": group, "depthwise": depthwise, "winograd": winograd_one,
+         "plane": plane, "outputs": outputs}
