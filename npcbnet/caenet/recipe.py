@@ -15,7 +15,7 @@ class Recipe:
     baseline: "lenet" or "alexnet"; form: the converting autoencoder; hidden, pool: the head (nets.caenet.head);
     clusters of each class; epochs and learning rates of the parts: the converter, the head behind the frozen encoder,
     and encoder and head together, which may also learn from the baseline's answers (distillation: temperature, and
-    `hard`, the weight of the labels).
+    `hard`, the weight of the labels). thin: sizes of the dense network that goes without a converter; empty: none.
     """
 
     baseline: str
@@ -31,12 +31,15 @@ class Recipe:
     tune_rate: float = 1e-3
     temperature: float = 3.0
     hard: float = 0.3
+    thin: tuple = ()
+    thin_epochs: int = 60
+    thin_rate: float = 2e-3
     shift: int = 0
     flip: bool = False
 
 
 # With strides 2, 1, 2, 1, 1 as in facts.md, section 5, CAE-Net does more multiply-adds than LeNet.
-SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 32), (2, 2, 1, 1, 2)), 100)
+SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 32), (2, 2, 1, 1, 2)), 100, thin=(192, 96))
 COLOUR = Recipe("alexnet", ConvConverterConfig((32, 64, 96, 128, 128), (1, 2, 1, 2, 1), batch_norm=True), 256,
                 pool=True, converter_epochs=15, head_epochs=5, tune_epochs=20)
 
@@ -62,7 +65,7 @@ def baseline_plan(chosen, dataset, seed, epochs=None):
 
 
 def plan(chosen, dataset, part, seed, most=None):
-    """Plan of a part, "converter", "head" or "tune": its learning rate falls throughout. most: no more epochs."""
+    """Plan of a part, "converter", "head", "tune" or "thin"; its learning rate falls throughout. most: of epochs."""
     epochs = recipes.scaled(getattr(chosen, f"{part}_epochs"), dataset)
     epochs = min(epochs, most or epochs)
     return Plan(epochs, recipes.BATCH, getattr(chosen, f"{part}_rate"), decay=epochs, shift=chosen.shift,

@@ -12,7 +12,6 @@ import numpy as np
 from npcbnet import __version__, judge, machine, modelfile, pictures, report
 from npcbnet.caenet import recipe, transfer
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
-from npcbnet.layers import Conv2d
 from npcbnet.nets import CBNet
 from npcbnet.pipeline import check_dataset
 from npcbnet.progress import say
@@ -45,9 +44,11 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     say("stage 4 of 6: heads behind frozen encoders, the converter's and a random one", quiet)
     models = {stages.chosen.baseline: baseline, "caenet-random": stages.transferred(stages.random_encoder(), "random"),
               "caenet-transfer": stages.transferred(converter.encoder, "transfer")}
-    say("stage 5 of 6: encoder and head together; the same network from scratch", quiet)
+    say("stage 5 of 6: encoder and head together; from scratch; without a converter", quiet)
     models["caenet"], _ = stages.tuned(models["caenet-transfer"], baseline)
     models["caenet-scratch"] = stages.scratch(baseline)
+    if stages.chosen.thin:
+        models["caenet-thin"] = stages.thin(baseline)
     say("stage 6 of 6: the verdict on test images", quiet)
     result = verdict(stages, models, converter, targets, found)
     for path in Path(out).glob("checkpoint-*.npz"):
@@ -68,7 +69,7 @@ def verdict(stages, models, converter, targets, found):
     for key, model in models.items():
         rows.append({"model": key, "accuracy": accuracy(model, data.test, stages.threads), "macs": model.macs(),
                      "parameters": model.parameter_count(), "bytes": model.parameter_bytes(), **vars(measured[key]),
-                     "dead_activations": transfer.dead(model, last_activation(model), sample)})
+                     "dead_activations": transfer.dead(model, sample)})
         model.record = {"command": run.command(), "dataset": data.title, "seed": run.seed,
                         "test_accuracy": rows[-1]["accuracy"], "validation": len(data.validation),
                         "npcbnet": __version__}
@@ -84,11 +85,6 @@ def verdict(stages, models, converter, targets, found):
              "converted_accuracy": whole.record["test_accuracy"], "histories": stages.histories}
     report.write_report(out, rows, facts, pictures=draw(stages, models, converter, targets))
     return {"rows": rows, **facts}
-
-
-def last_activation(model):
-    """The place, in a Classifier's layers, of what follows its last convolution directly: its ReLU."""
-    return max(i for i, layer in enumerate(model.net) if isinstance(layer, Conv2d)) + 1
 
 
 def draw(stages, models, converter, targets):

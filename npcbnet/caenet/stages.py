@@ -8,7 +8,7 @@ from npcbnet.caenet import recipe as recipes
 from npcbnet.caenet.transfer import HeadTask
 from npcbnet.compress.retrain import logits
 from npcbnet.nets import Classifier, ConvConverter, caenet
-from npcbnet.nets.caenet import parts
+from npcbnet.nets.caenet import parts, thin
 from npcbnet.training import ClassifierTask, fit
 
 
@@ -79,6 +79,13 @@ class Stages(pipeline.Stages):
         more = self._plan("head").epochs
         plan = recipes.longer(plan, more)
         self._fit(self._distilled(model, baseline), plan, "scratch", model)
+        return model
+
+    def thin(self, baseline):
+        """The smallest of the family, without a converter: Classifier."""
+        data = self.dataset
+        model = thin(data.input_shape, data.class_names, self._rng("thin"), self.chosen.thin)
+        self._fit(self._distilled(model, baseline), self._plan("thin"), "thin", model)
         return model
 
     def random_encoder(self):

@@ -1,6 +1,8 @@
 """Knowledge transfer: a head that learns behind a frozen encoder (CAE-Net, section III-B)."""
 import zlib
 
+from npcbnet.layers import BatchNorm2d, Conv2d, ReLU
+from npcbnet.nets.images import as_floats
 from npcbnet.training import ClassifierTask
 
 
@@ -23,14 +25,19 @@ class HeadTask(ClassifierTask):
         return super().gradients(self.encoder.forward(x)[0], index, count, rng)
 
 
-def dead(model, place, images):
-    """Share of zeros among the outputs of layer `place` of a Classifier, for images (N, C, H, W) uint8.
+def dead(model, images):
+    """Share of zeros behind a Classifier's last convolution, for images (N, C, H, W) uint8; None without convolutions.
 
-    CAE-Net, section IV-E, looks at the last convolution's activations, so `place` is that of the ReLU behind it.
+    CAE-Net, section IV-E, looks at "activation values of the last convolutional layer", so behind its ReLU.
     """
-    from npcbnet.nets.images import as_floats
+    places = [i for i, layer in enumerate(model.net) if isinstance(layer, Conv2d)]
+    if not places:
+        return None
+    upto = places[-1] + 1
+    while isinstance(model.net[upto], (BatchNorm2d, ReLU)):
+        upto += 1
     zeros = total = 0
     for start in range(0, len(images), 256):
-        y = model.net[:place + 1].forward(as_floats(images[start:start + 256]))[0]
-        zeros, total = zeros + (y == 0).sum(), total + y.size
-    return float(zeros / total)
+        y = model.net[:upto].forward(as_floats(images[start:start + 256]))[0]
+        zeros, total = zeros + int((y == 0).sum()), total + y.size
+    return zeros / total

@@ -1,6 +1,9 @@
-"""CAE-Net's classifier: a converting autoencoder's encoder, then a thin head (CAE-Net, section III-B, Fig. 3)."""
+"""CAE-Net's classifier: a converting autoencoder's encoder, then a thin head (CAE-Net, section III-B, Fig. 3).
+
+`thin` goes without convolutions and without a converter: the smallest network of the family.
+"""
 from npcbnet.errors import ShapeError
-from npcbnet.layers import Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
+from npcbnet.layers import AvgPool2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets.classifier import Classifier
 
 
@@ -19,6 +22,21 @@ def caenet(encoder, hidden, input_shape, class_names, rng, pool=False):
     """A Classifier of an encoder, whose layers and weights it shares, and a fresh head, weights N(0, 2 / fan in)."""
     classifier = head(encoder.output_shape(input_shape), len(class_names), hidden, pool)
     return Classifier(Sequential([*encoder, *initialise(classifier, rng, "he_normal")]), input_shape, class_names)
+
+
+def thin(input_shape, class_names, rng, hidden):
+    """The smallest of the family: a Classifier of dense layers on 2 x 2 means of the image, weights N(0, 2 / fan in).
+
+    Its encoder has never had a decoder; it learns from labels and the baseline's answers alone. hidden: sizes of its
+    layers, each behind a ReLU; images with an odd side are taken whole.
+    """
+    layers = [Flatten()] if input_shape[1] % 2 or input_shape[2] % 2 else [AvgPool2d(2), Flatten()]
+    (features,) = Sequential(layers).output_shape(input_shape)
+    for size in hidden:
+        layers += [Dense(features, size), ReLU()]
+        features = size
+    net = Sequential([*layers, Dense(features, len(class_names))])
+    return Classifier(initialise(net, rng, "he_normal"), input_shape, class_names)
 
 
 def parts(model: Classifier):
