@@ -177,8 +177,7 @@ def test_dead_activations_are_counted():
     y = net[:1].forward(images / np.float32(255))[0]
     assert dead(model, images) == pytest.approx((y <= 0).mean())
     normalised = Sequential([net[0], BatchNorm2d(4), *net[1:]])
-    normalised[1].params = {"weight": np.ones(4, np.float32), "bias": np.full(4, 1e6, np.float32),
-                            "mean": np.zeros(4, np.float32), "variance": np.ones(4, np.float32)}
+    initialise(normalised[1], rng).params["bias"][:] = 1e6
     assert dead(Classifier(normalised, (1, 6, 6), ("a", "b")), images) == 0
     assert dead(thin((1, 6, 6), ("a", "b"), rng, (5,)), images) is None
 
