@@ -261,7 +261,7 @@ def test_winograd_weight_gradient(weight_gradient, dtype):
 
 
 def square_cases(seed, dtype):
-    """(rng, matrix, pad, x (C, H, W, N), (first, end) blocks of rows of tiles, T): A and B, maps that tiles overhang."""
+    """(rng, matrix, pad, x (C, H, W, N), (first, end) blocks of rows of tiles, T): A and B; tiles overhang maps."""
     A, B, _ = winograd.matrices(3, (0.75, 1.5))
     rng = np.random.default_rng(seed)
     for case in range(CASES // 2):
