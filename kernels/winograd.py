@@ -32,13 +32,15 @@ STRETCH = 640  # floats of several rows that are worked on together: 10 stretche
 FILTERS = 10  # outputs that are worked on together: their products at all points stay in the second-level cache
 
 
-def matrices(kernel):
-    """A (10, m), B (10, 10) and G (10, K), float64, for an odd K of 3 to 7; rows in the order 0, +p, -p, ..., infinity.
+def matrices(kernel, pairs=PAIRS):
+    """A (E, m), B (E, E) and G (E, K), float64, for an odd K; rows in the order 0, +p, -p, ..., infinity.
 
-    Row e of A and G evaluates a polynomial at point e, row e of B is the one that is 0 at all other points.
+    E = 2 len(pairs) + 2 points give m = E + 1 - K outputs: with PAIRS E = 10, and K from 3 to 7. Row e of A and G
+    evaluates a polynomial at point e, row e of B is the one that is 0 at all other points.
     """
-    finite = np.array([0.0, *(sign * p for p in PAIRS for sign in (1, -1))])
-    A, B, G = np.zeros((POINTS, POINTS + 1 - kernel)), np.zeros((POINTS, POINTS)), np.zeros((POINTS, kernel))
+    finite = np.array([0.0, *(sign * p for p in pairs for sign in (1, -1))])
+    points = len(finite) + 1
+    A, B, G = np.zeros((points, points + 1 - kernel)), np.zeros((points, points)), np.zeros((points, kernel))
     for e, point in enumerate(finite):
         others = np.delete(finite, e)
         A[e] = point ** np.arange(A.shape[1])

@@ -10,4 +10,5 @@ from kernels import pool as pool
 from kernels import softmax as softmax
 from kernels import sums as sums
 from kernels import winograd as winograd
+from kernels import winograd_square as winograd_square
 from kernels import winograd_weights as winograd_weights

@@ -7,10 +7,11 @@ ask for, each weighted by its images.
 Random numbers come from (seed, stage, epoch), so a run that was stopped continues from its last checkpoint to the same
 bits, too.
 """
+import ctypes
 import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,7 +137,7 @@ def fit(task, images, plan, *, stage, threads=1, checkpoint=None, validate=None,
     steps = -(-len(images) // plan.batch)
     if after_step is not None:
         after_step(len(history) * steps, plan.epochs * steps)
-    with one_blas_thread(), Crew(threads) as crew:
+    with one_blas_thread(), kept_memory(), Crew(threads) as crew:
         for epoch in range(len(history), plan.epochs):
             progress.begin(epoch)
             try:
@@ -251,6 +252,29 @@ def one_blas_thread():
     except ImportError:  # only speed depends on it
         return nullcontext()
     return threadpool_limits(1)
+
+
+@contextmanager
+def kept_memory():
+    """A context in which freed memory stays with the process: every shard asks for the same arrays again.
+
+    Else the C library hands large arrays back at once, and the system clears their pages anew for each shard: of a net
+    for CIFAR-10 that takes a seventh of the time. Nothing happens where the C library is not glibc.
+    """
+    try:
+        library = ctypes.CDLL(None)
+        set_option, give_back = library.mallopt, library.malloc_trim
+    except (OSError, AttributeError, TypeError):
+        yield
+        return
+    trim_threshold, mmap_threshold, most_arenas = -1, -3, -8  # malloc.h
+    for option, value in (trim_threshold, 2 ** 30), (mmap_threshold, 2 ** 25), (most_arenas, 1):
+        set_option(option, value)
+    try:
+        yield
+    finally:
+        set_option(trim_threshold, 2 ** 26)  # twice mmap_threshold, as glibc itself has it
+        give_back(ctypes.c_size_t(0))
 
 
 def default_threads():

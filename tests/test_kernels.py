@@ -13,7 +13,7 @@ from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy as scipy_entropy
 
 from npcbnet.kernels import (active, adam, conv, conv_weights, dense, depthwise, pool, softmax, sums, winograd,
-                             winograd_weights)
+                             winograd_square, winograd_weights)
 from npcbnet.kernels._jit import COMPILED
 
 BATCHES = (1, 2, 7, 16, 33, 64) if COMPILED else (1, 2, 9)
@@ -260,11 +260,62 @@ def test_winograd_weight_gradient(weight_gradient, dtype):
         assert_close(du, expected, dtype, (K, v.shape, d.shape, top))
 
 
-@pytest.mark.parametrize("K", [3, 5, 7])
-def test_winograd_matrices_make_a_correlation(K):
-    A, B, G = winograd.matrices(K)
+def square_cases(seed, dtype):
+    """(rng, matrix, pad, x (C, H, W, N), (first, end) blocks of rows of tiles, T): A and B; tiles overhang maps."""
+    A, B, _ = winograd.matrices(3, (0.75, 1.5))
+    rng = np.random.default_rng(seed)
+    for case in range(CASES // 2):
+        matrix, pad = [(A, 0), (B, int(rng.integers(0, 3)))][case % 2]
+        rows, T, C, N = *(int(value) for value in rng.integers(1, 4, 2)), 2 + case % 3, BATCHES[case % len(BATCHES)]
+        outputs = rng.integers(4 * np.array([rows, T]) - 3, 4 * np.array([rows, T]) + 1)
+        H, W = np.maximum(1, outputs + (2 - 2 * pad if case % 2 else 0))
+        some = int(rng.integers(1, rows + 1))
+        blocks = [(first, min(rows, first + some)) for first in range(0, rows, some)]
+        x = rng.standard_normal((C, H, W, N)).astype(dtype)
+        yield rng, matrix.astype(dtype), pad, x, blocks, T
+
+
+def square_tiles(matrix, pad, shape, first, R, T):
+    """For each pixel that each tile sees: (tile, place in the tile, place in the map)."""
+    for r, t, i, j in np.ndindex(R, T, matrix.shape[1], matrix.shape[1]):
+        h, w = 4 * (first + r) + i - pad, 4 * t + j - pad
+        if 0 <= h < shape[1] and 0 <= w < shape[2]:
+            yield (r, t), (i, j), (h, w)
+
+
+@both_dtypes
+@implementations(winograd_square, "evaluate")
+def test_square_tiles_at_all_pairs_of_points(evaluate, dtype):
+    for _, matrix, pad, x, blocks, T in square_cases(23, dtype):
+        for first, end in blocks:
+            v = unset((6, 6, len(x), end - first, T, x.shape[3]), dtype)
+            evaluate(x, matrix, pad, first, v)
+            expected = np.zeros(v.shape)
+            for (r, t), (i, j), (h, w) in square_tiles(matrix, pad, x.shape, first, end - first, T):
+                weights = np.outer(matrix[:, i], matrix[:, j])
+                expected[:, :, :, r, t] += weights[:, :, None, None] * x[:, h, w].astype(float)
+            assert_close(v, expected, dtype, (matrix.shape, pad, x.shape))
+
+
+@both_dtypes
+@implementations(winograd_square, "interpolate")
+def test_square_tiles_back_to_the_map_block_after_block(interpolate, dtype):
+    for rng, matrix, pad, y, blocks, T in square_cases(24, dtype):
+        b = rng.standard_normal(len(y)).astype(dtype)
+        y, expected = unset(y.shape, dtype), np.zeros(y.shape) + b[:, None, None, None]
+        for first, end in blocks:
+            m = rng.standard_normal((6, 6, len(y), end - first, T, y.shape[3])).astype(dtype)
+            interpolate(m, matrix, pad, first, b, y)
+            for (r, t), (i, j), (h, w) in square_tiles(matrix, pad, y.shape, first, end - first, T):
+                expected[:, h, w] += np.tensordot(np.outer(matrix[:, i], matrix[:, j]), m[:, :, :, r, t], 2)
+        assert_close(y, expected, dtype, (matrix.shape, pad, y.shape))
+
+
+@pytest.mark.parametrize("K, pairs", [(3, winograd.PAIRS), (5, winograd.PAIRS), (7, winograd.PAIRS), (3, (0.75, 1.5))])
+def test_winograd_matrices_make_a_correlation(K, pairs):
+    A, B, G = winograd.matrices(K, pairs)
     rng = np.random.default_rng(20)
-    d, g = rng.standard_normal(10), rng.standard_normal(K)
+    d, g = rng.standard_normal(len(B)), rng.standard_normal(K)
     np.testing.assert_allclose(A.T @ ((G @ g) * (B @ d)), np.correlate(d, g, "valid"), atol=1e-12)
 
 

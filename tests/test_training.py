@@ -1,4 +1,7 @@
 """The training loop: same bits on any number of threads and after a stop, a clear end when the loss is no number."""
+import ctypes
+import platform
+
 import numpy as np
 import pytest
 
@@ -7,10 +10,13 @@ from npcbnet.errors import TrainingError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.layers import (BatchNorm2d, Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d, ReLU, Residual, Sequential,
                             initialise)
+from npcbnet.layers import winograd_square
+from npcbnet.layers.conv2d import tiled
 from npcbnet.losses import cross_entropy
 from npcbnet.nets import branchynet_lenet
 from npcbnet.optim import SGD
-from npcbnet.training import SHARD, BranchyNetTask, ClassifierTask, Plan, batch_gradients, fit, rate_factor, update
+from npcbnet.training import (SHARD, BranchyNetTask, ClassifierTask, Plan, batch_gradients, fit, kept_memory,
+                              rate_factor, update)
 
 SHAPE, NAMES = (1, 8, 8), ("a", "b", "c")
 
@@ -51,6 +57,18 @@ def test_any_number_of_threads_gives_the_same_bits():
     one, history = trained(threads=1)
     three, other = trained(threads=3)
     assert same(one, three) and history == other
+
+
+def test_a_net_of_many_channels_has_the_same_bits_on_any_number_of_threads():
+    images, labels = blobs(2 * SHARD + 20, np.random.default_rng(1))
+    nets = []
+    for threads in 1, 3:
+        net = Sequential([Conv2d(1, 64, 3, pad=1), ReLU(), Conv2d(64, 96, 3, pad=1), ReLU(), Conv2d(96, 5, 3, 2, 1),
+                          Flatten(), Dense(80, 3)])
+        nets.append(initialise(net, np.random.default_rng(0)))
+        fit(ClassifierTask(net, labels), images, Plan(1, batch=150), stage="test", threads=threads, quiet=True)
+    assert tiled((64, 8, 8, SHARD), (96, 64, 3, 3), (96, 8, 8, SHARD), 1, 1, 1) is winograd_square.convolved
+    assert same(*nets)
 
 
 def normalised_net(seed=0):
@@ -210,6 +228,30 @@ def test_a_damaged_checkpoint_is_named_and_changes_nothing(tmp_path):
             assert all(np.array_equal(before[name], array) for name, array in net.params.items())
             refused += 1
     assert refused > 40
+
+
+def test_memory_is_kept_between_shards_and_given_back_at_the_end():
+    resource = pytest.importorskip("resource")
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("only glibc is asked to keep memory")
+
+    def new_pages():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        arrays = [np.ones(size, np.uint8) for size in [3 << 20] * 8]  # below 4 MB NumPy asks for no huge pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, len(arrays)
+
+    with kept_memory():
+        new_pages()
+        again, _ = new_pages()
+    after, count = new_pages()
+    pages = count * (3 << 20) // resource.getpagesize()
+    assert again < pages / 5 < pages / 2 < after
+
+
+def test_where_the_c_library_is_another_nothing_is_kept(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    with kept_memory():
+        assert trained(epochs=1)[1]
 
 
 def test_shards_add_up_to_the_batch():

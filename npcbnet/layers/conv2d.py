@@ -3,7 +3,7 @@ import numpy as np
 
 from npcbnet.errors import ShapeError
 from npcbnet.kernels import conv, conv_weights, depthwise, sums
-from npcbnet.layers import winograd
+from npcbnet.layers import winograd, winograd_square
 from npcbnet.layers.base import Layer, aligned_empty, expect, flag, images_first, images_last, positive
 
 
@@ -12,7 +12,7 @@ class Conv2d(Layer):
 
     groups: the channels in and out are cut into so many groups, and each output sees the inputs of its own group. With
     groups = C = F the convolution is depthwise. bias=False: none, where a BatchNorm2d follows that has its own.
-    In training, large enough ones go by winograd.py, which rounds a little differently.
+    In training, large enough ones go by winograd.py or winograd_square.py, which round a little differently.
     """
 
     name = "conv2d"
@@ -52,8 +52,8 @@ class Conv2d(Layer):
         weight, bias = self.params["weight"], self.params.get("bias")
         x = images_last(x).astype(weight.dtype, copy=False)
         window, shape = (self.stride, self.pad, self.groups), (*shape, x.shape[3])
-        if train and winograd.pays(x.shape, weight.shape, shape, *window):
-            y, gradients = winograd.convolved(x, weight, bias, self.pad, shape)
+        if train and (by_tiles := tiled(x.shape, weight.shape, shape, *window)):
+            y, gradients = by_tiles(x, weight, bias, self.pad, shape)
         else:
             y, gradients = convolved(x, weight, bias, *window, shape), direct_gradients(x, weight, *window)
         if not train:
@@ -68,6 +68,13 @@ class Conv2d(Layer):
             return (images_first(dx) if need_dx else None), grads
 
         return images_first(y), backward
+
+
+def tiled(*shapes):
+    """The faster way to train a convolution of these shapes (see winograd.pays), a function; None: the direct one."""
+    if winograd_square.pays(*shapes):
+        return winograd_square.convolved
+    return winograd.convolved if winograd.pays(*shapes) else None
 
 
 def check_window(name, in_channels, out_channels, kernel, pad, groups):

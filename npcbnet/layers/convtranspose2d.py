@@ -1,8 +1,7 @@
 """Transposed convolution: from small maps to large ones, the way decoders go."""
 from npcbnet.errors import ShapeError
-from npcbnet.layers import winograd
 from npcbnet.layers.base import Layer, expect, flag, images_first, images_last, positive
-from npcbnet.layers.conv2d import bias_gradient, check_window, convolved, input_gradient, turn, weight_gradient
+from npcbnet.layers.conv2d import bias_gradient, check_window, convolved, input_gradient, tiled, turn, weight_gradient
 
 
 class ConvTranspose2d(Layer):
@@ -11,7 +10,7 @@ class ConvTranspose2d(Layer):
     weight (C, F / groups, K, K), bias (F,). It computes what the backward of the Conv2d from F to C channels with the
     same weight, stride, pad and groups sends to its input (Dumoulin and Visin, 2016, chapter 4), so that Conv2d's
     functions serve, each in the other's place. output_padding: of the sizes that such a Conv2d brings to the same
-    H, the smallest has 0. In training, large enough ones of stride 1 go by winograd.py.
+    H, the smallest has 0. In training, large enough ones of stride 1 go by winograd.py or winograd_square.py.
     """
 
     name = "convtranspose2d"
@@ -58,8 +57,8 @@ class ConvTranspose2d(Layer):
         x = images_last(x).astype(weight.dtype, copy=False)
         window, shape = (self.stride, self.pad, self.groups), (*shape, x.shape[3])
         turned_shape = self.out_channels, len(weight), self.kernel, self.kernel
-        if train and winograd.pays(x.shape, turned_shape, shape, *window):
-            y, gradients = _by_tiles(x, weight, bias, self.pad, shape)
+        if train and (by_tiles := tiled(x.shape, turned_shape, shape, *window)):
+            y, gradients = _turned(by_tiles, x, weight, bias, self.pad, shape)
         else:
             y, gradients = input_gradient(x, weight, bias, *window, shape), _direct_gradients(x, weight, *window)
         if not train:
@@ -85,9 +84,9 @@ def _direct_gradients(x, weight, stride, pad, groups):
     return gradients
 
 
-def _by_tiles(x, weight, bias, pad, shape):
-    """With stride 1 it is a convolution with the kernels turned: y of `shape` and its gradients, by winograd.py."""
-    y, turned_gradients = winograd.convolved(x, turn(weight), bias, weight.shape[2] - 1 - pad, shape)
+def _turned(by_tiles, x, weight, bias, pad, shape):
+    """With stride 1 it is a convolution with the kernels turned: y of `shape` and its gradients."""
+    y, turned_gradients = by_tiles(x, turn(weight), bias, weight.shape[2] - 1 - pad, shape)
 
     def gradients(dy, need_dx):
         dturned, dx = turned_gradients(dy, need_dx)

@@ -19,8 +19,13 @@ def pays(x_shape, weight_shape, y_shape, stride, pad, groups):
     (C, _, _, N), (F, _, K, _), Q = x_shape, weight_shape, y_shape[2]
     if K not in (3, 5, 7) or stride != 1 or groups != 1 or N < LEAST_IMAGES:
         return False
+    return row_cost(C, F, K, Q) < 0.8 * Q * K ** 2 * C * F
+
+
+def row_cost(C, F, K, Q):
+    """Multiply-adds' worth of time that a row of Q outputs takes by tiles: products and transforms."""
     tiles = -(-Q // (winograd.POINTS + 1 - K))
-    return tiles * (winograd.POINTS * K * C * F + TRANSFORM * (C + F)) < 0.8 * Q * K ** 2 * C * F
+    return tiles * (winograd.POINTS * K * C * F + TRANSFORM * (C + F))
 
 
 @cache
