@@ -1,8 +1,11 @@
 """What the tests of npcbnet.compress share: drawn digits of 14 x 14 pixels and a small LeNet that reads them."""
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
+import pytest
 
+from npcbnet.checkpoint import Checkpoint
 from npcbnet.data import Dataset, Split, digits
 from npcbnet.layers import Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import Classifier
@@ -42,3 +45,17 @@ def write_small_files(folder):
     parts = {"train": dataset.train, "test": dataset.test}
     np.savez(folder / "set.npz", **{f"{axis}_{name}": array for name, split in parts.items()
                                     for axis, array in (("x", split.images[:, 0]), ("y", split.labels))})
+
+
+@contextmanager
+def stopped_after_an_epoch(monkeypatch):
+    """Ctrl-C comes when training has written its next checkpoint."""
+    saved = Checkpoint.save
+
+    def stops(self, *arguments):
+        saved(self, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "save", stops)
+        yield

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet import checkpoint, modelfile, runtime
+from npcbnet import modelfile, runtime
 from npcbnet.compress import adadeep
 from npcbnet.compress.__main__ import main
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
@@ -24,7 +24,7 @@ from npcbnet.errors import UsageError
 from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Residual, Sequential, Sigmoid
 from npcbnet.nets import Classifier
 from tests.runtime_models import TARGETS, assert_same_logits, filled, kernels, names, needs_engine, some_images
-from tests.small_models import small_digits, small_lenet, write_small_files
+from tests.small_models import small_digits, small_lenet, stopped_after_an_epoch, write_small_files
 
 TINY = adadeep.Effort(240, 200, (120, 1), 4, (240, 1), 2, (240, 1), 2, 2, adadeep.QUICK.left)
 COSTS = ("accuracy", "latency_ms", "energy_mj", "storage_bytes", "macs")
@@ -323,15 +323,9 @@ def test_the_same_bits_on_any_number_of_threads(trained, dataset, tiny, tmp_path
 
 
 def test_a_search_that_was_stopped_ends_the_same(trained, dataset, tiny, tmp_path, monkeypatch):
-    budgets, saved = Budgets(macs=0.7 * trained.macs()), checkpoint.Checkpoint.save
-
-    def stops(self, *arguments):
-        saved(self, *arguments)
-        raise KeyboardInterrupt
-
+    budgets = Budgets(macs=0.7 * trained.macs())
     whole = adadeep.search(trained, dataset, budgets, quick=True)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoint.Checkpoint, "save", stops)
+    with stopped_after_an_epoch(monkeypatch):
         adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
     assert len(list(adadeep.checkpoints(tmp_path / "c.npz"))) == 1
     again = adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet import checkpoint, runtime
+from npcbnet import runtime
 from npcbnet.compress import magnitude, structure
 from npcbnet.compress.magnitude import connections, cubic, masks, share_kept
 from npcbnet.compress.prune import BLOCK
@@ -18,7 +18,7 @@ from npcbnet.losses import cross_entropy
 from npcbnet.nets import Classifier, alexnet, mobilenetv2
 from npcbnet.nets.images import as_floats
 from tests.runtime_models import TARGETS, assert_same_logits, filled, kernels, names, needs_engine, some_images
-from tests.small_models import small_digits, small_lenet
+from tests.small_models import small_digits, small_lenet, stopped_after_an_epoch
 
 DENSE = "7.weight"  # small_lenet's large one
 
@@ -109,16 +109,10 @@ def test_globally_the_shares_of_layers_differ_but_their_sum_does_not():
 
 
 def test_stopped_and_continued_it_is_the_same_on_any_number_of_threads(tmp_path, monkeypatch):
-    model, dataset, saved = small_lenet(), small_digits(), checkpoint.Checkpoint.save
+    model, dataset = small_lenet(), small_digits()
     whole = magnitude.train(model, dataset, 0.4, epochs=3, blocks=True)
-
-    def stops(self, *arguments):
-        saved(self, *arguments)
-        raise KeyboardInterrupt
-
     for _ in range(2):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(checkpoint.Checkpoint, "save", stops)
+        with stopped_after_an_epoch(monkeypatch):
             magnitude.train(model, dataset, 0.4, epochs=3, blocks=True, checkpoint=tmp_path / "c.npz")
     again = magnitude.train(model, dataset, 0.4, epochs=3, blocks=True, checkpoint=tmp_path / "c.npz", threads=2)
     assert all(np.array_equal(array, again.params[name]) for name, array in whole.params.items())
@@ -172,8 +166,8 @@ def test_silent_channels_leave_no_trace():
 def test_taylor_is_the_change_of_the_loss():
     """Of a channel's gate, first order: beside the slope of the loss as it is scaled."""
     rng = np.random.default_rng(3)
-    net = Sequential([Conv2d(1, 4, 3), BatchNorm2d(4), Tanh(), Conv2d(4, 5, 3), Tanh(), Flatten(), Dense(180, 6), Tanh(),
-                      Dense(6, 3)])
+    net = Sequential([Conv2d(1, 4, 3), BatchNorm2d(4), Tanh(), Conv2d(4, 5, 3), Tanh(), Flatten(), Dense(180, 6),
+                      Tanh(), Dense(6, 3)])
     model = Classifier(filled(net, rng), (1, 10, 10), names(3))
     images, labels = some_images(rng, model.input_shape, 16), rng.integers(0, 3, 16)
     places = cuts(model)

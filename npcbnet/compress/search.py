@@ -7,8 +7,8 @@ CAE-Net leaves that to the future (section III-A.1). Here it is a small one that
     draw        architectures of the space, and the latency of a few over their multiply-adds: a line
     discard     those that the line says, then those that measuring shows to miss the SLO
     rungs       train what is left for a moment, keep the better half, train those longer ... (successive halving:
-                Jamieson and Talwalkar, 2016); each rung's best third has a changed child in the next (one width, stride,
-                depth, hidden size or the pool, as in evolution), which catches up on the images it missed
+                Jamieson and Talwalkar, 2016); each rung's best third has a changed child in the next (one width,
+                stride, depth, hidden size or the pool, as in evolution), which catches up on what it missed
     the best    is trained fully
 
 Validation images judge, test images take no part. All is drawn by the seed; only latencies are measured.
@@ -56,7 +56,8 @@ QUICK = Effort(2000, 1000, 60, 6, ((1000, 2), (2000, 3)), 8)
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """What a search found: the best Architecture that meets the SLO and its trained model, else (met False) the fastest;
+    """What a search found: the best Architecture that meets the SLO and its trained model; if none does, the fastest.
+
     over_ms: by how much it misses. row: its own; rows: a dict for each network that was trained, "architecture",
     "stage", "latency_ms", "accuracy" (of validation images), "macs", "parameters"."""
 
@@ -126,6 +127,8 @@ class _Search:
             pool = self.climb(pool)
         winner = pool[0]
         self.fit(winner, None, self.effort.epochs, "full", self.files.path("full", model=winner.model))
+        winner.time, = self.watch.times([winner.model], "trained ")
+        self.rows[-1]["latency_ms"] = winner.time
         self.files.clear()
         met = winner.time <= self.slo_ms
         winner.model.record = {"searched": {"architecture": asdict(winner.architecture), "slo_ms": self.slo_ms,

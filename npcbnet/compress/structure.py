@@ -2,8 +2,8 @@
 
     Conv 64 -> 128, BatchNorm, ReLU, Conv 128 -> 64     becomes     Conv 64 -> 77, BatchNorm 77, ReLU, Conv 77 -> 64
 
-A *cut* is a place where that can be done: a layer that makes channels (a Conv2d without groups, or a Dense layer), those
-behind it that have parameters for each channel (BatchNorm2d, depthwise Conv2d), and the one that mixes the channels.
+A *cut* is a place where that can be done: a layer that makes channels (a Conv2d without groups, or a Dense layer),
+those behind it that have parameters for each channel (BatchNorm2d, depthwise Conv2d), and the one that mixes them.
 Inside a Residual, cuts lie in its body (and shortcut); the channels that its sum adds stay what they are, as does
 whatever leads into a Residual or Concatenate.
 """
@@ -28,7 +28,7 @@ EPOCHS, QUICK_EPOCHS, QUICK_IMAGES = 10, 10, 2000
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """A layer's place: the Sequential that holds it, where, the layer's name ("0", "3.body.1") and its input's shape."""
+    """A layer's place: the Sequential that holds it, where, its name ("0", "3.body.1") and its input's shape."""
 
     parent: Sequential
     index: int
@@ -47,7 +47,7 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Slots: of the layer that makes channels, of those with parameters for each of them, of the one that mixes them."""
+    """Slots of the layer that makes channels, of those with parameters for each of them, of the one that mixes them."""
 
     maker: Slot
     between: list
@@ -65,7 +65,7 @@ class Cut:
 
     @property
     def least(self):
-        """How many channels stay at least: one; two that a depthwise convolution works on, which of one is a plain one."""
+        """How many channels stay at least: one; two for a depthwise convolution, which of one is a plain one."""
         return min(self.channels, 2 if any(is_depthwise(slot.layer) for slot in self.between) else 1)
 
     def keep(self, kept):
@@ -118,7 +118,7 @@ def importance(model, places, kind="magnitude", images=None, labels=None):
     kind: "magnitude", the norm of a channel's own weights times that of the weights that read it, times what stands
     between (of a batch normalisation, |weight| / sqrt(variance)); or "taylor", how much the loss of images with labels
     would change without the channel: the sum over chunks of (sum of parameter x gradient)^2, the parameters being the
-    batch normalisation's where there is one, else the maker's own (Molchanov et al., 2019, eq. 8 and section 3.2).
+    batch normalisation's where there is one, else the maker's own (Molchanov et al., 2019, first order).
     """
     if kind == "magnitude":
         return [_magnitude(place) for place in places]
@@ -176,16 +176,17 @@ def counts(places, share, scope="layer", kind="magnitude", values=None):
     return [max(place.least, int(np.count_nonzero(part))) for place, part in zip(places, parts)]
 
 
-def prune(model, share, *, scope="layer", kind="magnitude", images=None, labels=None):
+def prune(model, share, *, scope="layer", kind="magnitude", images=None, labels=None, values=None):
     """A smaller copy of a Classifier, untrained: without `share` (0..1) of the channels of its cuts.
 
     share may also be {name of a cut: channels that stay}; other cuts then stay whole. scope: of `counts`; kind,
-    images (N, C, H, W) uint8, labels: of `importance`. Raises UsageError for what cannot be.
+    images (N, C, H, W) uint8, labels: of `importance`; values: what it gave for the model, if that is known. Raises
+    UsageError for what cannot be.
     """
     made = copy.deepcopy(model)
     places = cuts(made)
-    _check(places, share, scope, kind, images)
-    values = importance(made, places, kind, images, labels)
+    _check(places, share, scope, "magnitude" if values else kind, images)
+    values = values or importance(made, places, kind, images, labels)
     if isinstance(share, dict):
         left = [share.get(place.name, place.channels) for place in places]
     else:
