@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet import checkpoint, modelfile, runtime
+from npcbnet import modelfile, runtime
 from npcbnet.compress import adadeep
 from npcbnet.compress.__main__ import main
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
@@ -19,41 +19,27 @@ from npcbnet.compress.menu import KEEP, Choice, Menu
 from npcbnet.compress.quantise import quantise
 from npcbnet.compress.separable import separate
 from npcbnet.compress.trial import Candidate, Trials
-from npcbnet.data import Dataset, Split, digits
+from npcbnet.data import Split
 from npcbnet.errors import UsageError
-from npcbnet.layers import (BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Residual, Sequential, Sigmoid,
-                            initialise)
+from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Residual, Sequential, Sigmoid
 from npcbnet.nets import Classifier
-from npcbnet.training import ClassifierTask, Plan, fit
 from tests.runtime_models import TARGETS, assert_same_logits, filled, kernels, names, needs_engine, some_images
+from tests.small_models import small_digits, small_lenet, stopped_after_an_epoch, write_small_files
 
 TINY = adadeep.Effort(240, 200, (120, 1), 4, (240, 1), 2, (240, 1), 2, 2, adadeep.QUICK.left)
 COSTS = ("accuracy", "latency_ms", "energy_mj", "storage_bytes", "macs")
 
 
-def net(channels=(6, 12), features=32):
-    """A small LeNet for (1, 14, 14) images."""
-    first, second = channels
-    return Sequential([Conv2d(1, first, 3, pad=1), MaxPool2d(2), ReLU(), Conv2d(first, second, 3, pad=1), MaxPool2d(2),
-                       ReLU(), Flatten(), Dense(second * 16, features), ReLU(), Dense(features, 10)])
-
-
 @pytest.fixture(scope="module")
 def dataset():
     """Drawn digits of 14 x 14 pixels."""
-    images, labels = digits.generate(1200, seed=4)
-    images = images.reshape(1200, 1, 14, 2, 14, 2).mean(axis=(3, 5)).astype(np.uint8)
-    parts = [Split(images[part], labels[part]) for part in (slice(0, 800), slice(800, 1000), slice(1000, 1200))]
-    return Dataset("digits", "digits", *parts, names(10))
+    return small_digits()
 
 
 @pytest.fixture(scope="module")
-def trained(dataset):
+def trained():
     """A small trained LeNet."""
-    model = Classifier(initialise(net(), np.random.default_rng(0)), (1, 14, 14), names(10))
-    fit(ClassifierTask(model.net, dataset.train.labels), dataset.train.images, Plan(8, 32, 3e-3, decay=4), stage="x",
-        quiet=True)
-    return model
+    return small_lenet()
 
 
 @pytest.fixture
@@ -337,15 +323,9 @@ def test_the_same_bits_on_any_number_of_threads(trained, dataset, tiny, tmp_path
 
 
 def test_a_search_that_was_stopped_ends_the_same(trained, dataset, tiny, tmp_path, monkeypatch):
-    budgets, saved = Budgets(macs=0.7 * trained.macs()), checkpoint.Checkpoint.save
-
-    def stops(self, *arguments):
-        saved(self, *arguments)
-        raise KeyboardInterrupt
-
+    budgets = Budgets(macs=0.7 * trained.macs())
     whole = adadeep.search(trained, dataset, budgets, quick=True)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoint.Checkpoint, "save", stops)
+    with stopped_after_an_epoch(monkeypatch):
         adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
     assert len(list(adadeep.checkpoints(tmp_path / "c.npz"))) == 1
     again = adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
@@ -399,13 +379,10 @@ def test_what_training_keeps(trained, dataset):
 
 # --- the command ---
 @pytest.fixture
-def files(trained, dataset, tmp_path, monkeypatch, tiny):
+def files(tmp_path, monkeypatch, tiny):
     """The model and its data as files in the folder where the command runs."""
     monkeypatch.chdir(tmp_path)
-    npcbnet.save(trained, "small.npz")
-    parts = {"train": dataset.train, "test": dataset.test}
-    np.savez("set.npz", **{f"{axis}_{name}": array for name, split in parts.items()
-                           for axis, array in (("x", split.images[:, 0]), ("y", split.labels))})
+    write_small_files(tmp_path)
     return tmp_path
 
 

@@ -8,5 +8,13 @@ Or a compression for each layer, chosen under budgets:
     from npcbnet.compress import adadeep
     found = adadeep.search(model, dataset, adadeep.Budgets(max_drop=0.5, storage_bytes=100_000))
 
+Or whatever keeps a service-level objective (SLO), in milliseconds an image, measured here:
+
+    from npcbnet.compress import search, slo
+    found = slo.meet(model, dataset, 0.01)                  # prunes connections, then channels, and trains
+    found = search.search_architecture(dataset, 0.005)      # draws small networks and trains the promising
+
+magnitude.py prunes connections while it trains, structure.py channels; distil.py lets a student learn a model's answers.
+
 `python -m npcbnet.compress` makes one, says what it costs, and saves it.
 """

@@ -11,13 +11,18 @@ EXAMPLE = """examples:
   python -m npcbnet.compress mnist-cbnet-table1 --prune 0.8 --out pruned.npz    four in five weights left out
   python -m npcbnet.compress runs/mnist/cbnet.npz --float16 --data mnist --json
   python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    three subgraphs of the most important neurons
+  python -m npcbnet.compress mnist-lenet --connections 0.625    the smallest weights go while it is trained further
+  python -m npcbnet.compress mnist-lenet --channels 0.4    four in ten channels of each layer go
+  python -m npcbnet.compress mnist-lenet --distil lenet    a student of 12,609 parameters learns the model's answers
+  python -m npcbnet.compress mnist-lenet --slo-ms 0.01 --quick    pruned until an image takes 0.01 ms here
   python -m npcbnet.compress mnist-lenet --adadeep --max-bytes 100000 --max-macs 600000 --max-drop 1
 
 Dense layers on one image wait for their weights, so fewer or shorter ones are faster. Convolutions hardly do: as
 integers they take a quarter of the file, but can be slower than floats; with --dense-only they stay as they are.
 --adadeep chooses a compression for each layer of a classifier (low rank, sparse, separable, fire, pruned, shared) so
 that the network meets the budgets; without any: half a point of accuracy, 2/3 of the bytes, 4/5 of the time. Where it
-cannot, it says by how much it fails, saves nothing and ends with status 1.
+cannot, it says by how much it fails, saves nothing and ends with status 1; so does --slo-ms. Zeros make dense layers
+faster where they are many, convolutions never: those take fewer channels.
 Scales are measured on validation images, fitting after pruning sees training images; the test set only judges."""
 
 BUDGETS = [("--max-drop", "POINTS", "so many points of accuracy less on validation images"),
@@ -39,10 +44,22 @@ def parser():
     kinds.add_argument("--subflow", type=float, nargs="+", metavar="UTILISATION",
                        help="keep this share (0..1) of each layer's neurons and train them; several nest in one file")
     kinds.add_argument("--adadeep", action="store_true", help="choose a compression for each layer, under budgets")
+    kinds.add_argument("--connections", type=float, metavar="KEPT",
+                       help="train it further while the smallest weights go, until this share (0..1) is left")
+    kinds.add_argument("--channels", type=float, metavar="SHARE",
+                       help="leave out this share (0..1) of the channels, in two steps, and train it further")
+    kinds.add_argument("--distil", metavar="STUDENT", help="let a small network learn its answers: lenet or alexnet")
+    kinds.add_argument("--slo-ms", type=float, metavar="MS", dest="slo",
+                       help="prune until an image takes at most so many milliseconds on this machine")
+    p.add_argument("--scope", choices=("layer", "global"),
+                   help="with --connections, --channels: a share of each layer, or of all together (default: layer)")
+    p.add_argument("--temperature", type=float, metavar="T", help="with --distil: softens the answers (default: 3)")
+    p.add_argument("--hard", type=float, metavar="ALPHA", help="with --distil: the labels' part of the loss, 0..1 "
+                   "(default: 0.3; Keras's example has 0.1 and T = 10)")
     for option, metavar, what in BUDGETS:
         p.add_argument(option, type=float, metavar=metavar, help=f"with --adadeep: at most {what}")
-    p.add_argument("--quick", action="store_true", help="with --adadeep: search with 2,000 images")
-    p.add_argument("--save-anyway", action="store_true", help="with --adadeep: save what misses a budget, too")
+    p.add_argument("--quick", action="store_true", help="with what is trained: take 2,000 images")
+    p.add_argument("--save-anyway", action="store_true", help="save what misses a budget or the SLO, too")
     p.add_argument("--dense-only", action="store_true", help="with --int8: leave convolutions in floats")
     p.add_argument("--data", help="data set that calibrates and judges: a name or a path (default: the model's own)")
     p.add_argument("--out", metavar="FILE", help="file to write (default: MODEL-KIND.npz in this folder)")
@@ -58,18 +75,24 @@ def main(arguments=None):
 
     def go():
         from npcbnet.compress import variant
-        kind = next(kind for kind in variant.KINDS if getattr(options, kind) not in (None, False))
-        share = options.subflow if kind == "subflow" else options.prune
+        kind = next(kind for kind in variant.KINDS
+                    if getattr(options, kind) is not None and getattr(options, kind) is not False)
+        share = None if getattr(options, kind) is True else getattr(options, kind)
         budgets = {"max_drop": options.max_drop, "latency_ms": options.max_ms, "storage_bytes": options.max_bytes,
                    "energy_mj": options.max_mj, "macs": options.max_macs}
         if kind != "adadeep" and any(limit is not None for limit in budgets.values()):
             raise UsageError("budgets (--max-...) go with --adadeep alone")
+        settings = {name: getattr(options, name) for name in ("scope", "temperature", "hard")
+                    if getattr(options, name) is not None}
+        if set(settings) - variant.SETTINGS.get(kind, set()):
+            raise UsageError("--scope goes with --connections and --channels, --temperature and --hard with --distil")
         result = variant.compress(options.model, kind, share, not options.dense_only, options.data, options.out,
-                                  options.seed, options.threads, budgets, options.quick, options.save_anyway)
+                                  options.seed, options.threads, budgets, options.quick, options.save_anyway,
+                                  settings)
         print(json.dumps(result, indent=2) if options.json else variant.text(result))
         return 0 if result.get("met", True) else 1
 
-    return run_command(go)
+    return run_command(go, lambda: "the same command goes on with --slo-ms" if options.slo else "nothing was saved")
 
 
 if __name__ == "__main__":

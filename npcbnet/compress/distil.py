@@ -2,8 +2,8 @@
 
     loss = hard x cross-entropy + (1 - hard) x T^2 KL(softmax(teacher / T) || softmax(student / T))
 
-`hard` is what Keras's example calls alpha. CAE-Net says neither T nor alpha nor what its students look like; its LeNet-KD
-has 12.6 k parameters, its AlexNet-KD 0.55 M (Tables I and II). The students here have as many:
+`hard` is what Keras's example calls alpha. CAE-Net says neither T nor alpha nor what its students look like; its
+LeNet-KD has 12.6 k parameters, its AlexNet-KD 0.55 M (Tables I and II). The students here have as many:
 
     lenet      conv 5x5 4, pool, conv 5x5 8, pool, FC 29, FC                      12,609 parameters for MNIST
     alexnet    a quarter of each of our AlexNet's convolutions, FC 364, 182, FC   0.55 M for CIFAR-10
@@ -34,7 +34,7 @@ def small_lenet(input_shape, class_names, rng):
 
 
 def small_alexnet(input_shape, class_names, rng):
-    """A fresh student for AlexNet: Classifier, weights N(0, 2 / fan in); without dropout, which so few units need not."""
+    """A fresh student for AlexNet: Classifier, weights N(0, 2 / fan in); so few units need no dropout."""
     return alexnet(input_shape, class_names, rng, (16, 48, 64, 64, 64), (364, 182), dropout=0.0)
 
 
@@ -67,8 +67,8 @@ def distil(teacher, pupil, dataset, *, temperature=OURS["temperature"], hard=OUR
     """Train a student, `pupil` (a Classifier, or a name of STUDENTS), by a teacher's logits: Distilled.
 
     A Classifier is copied and trained from its weights on, a named student from weights drawn by `seed`. teacher: a
-    Classifier. temperature, hard: see above; KERAS holds Keras's. epochs: None, EPOCHS of a set of MNIST's size, more of
-    a smaller one. control: train it without the teacher, too. quick: QUICK_IMAGES images. checkpoint: as for
+    Classifier. temperature, hard: see above; KERAS holds Keras's. epochs: None, EPOCHS of a set of MNIST's size, more
+    of a smaller one. control: train it without the teacher, too. quick: QUICK_IMAGES images. checkpoint: as for
     training.fit, of the taught student. Raises UsageError, and what fit raises.
     """
     check(teacher, dataset, seed, threads)
@@ -86,7 +86,7 @@ def distil(teacher, pupil, dataset, *, temperature=OURS["temperature"], hard=OUR
     made, alone = _trained(pupil, lessons, epochs, "distilling", quiet, checkpoint), None
     if control:
         lessons.teacher, taught = None, lessons.teacher
-        alone = lessons.judged(_trained(pupil, lessons, epochs, "alone", quiet))[0]
+        alone = lessons.judged(_trained(pupil, lessons, epochs, "distilling alone", quiet))[0]
         lessons.teacher = taught
     made.record = {**copy.deepcopy(pupil.record), "distilled": {
         "temperature": temperature, "hard": hard, "epochs": epochs, "seed": int(seed)}}
@@ -94,6 +94,7 @@ def distil(teacher, pupil, dataset, *, temperature=OURS["temperature"], hard=OUR
 
 
 def _trained(pupil, lessons, epochs, stage, quiet, checkpoint=None):
+    """A trained copy; stages that begin alike see the same batches."""
     made = copy.deepcopy(pupil)
     lessons.run(lessons.task(made.net), epochs, stage=stage, learning_rate=LEARNING_RATE, checkpoint=checkpoint,
                 quiet=quiet)

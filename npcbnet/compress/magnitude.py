@@ -2,15 +2,16 @@
 
     share of zeros  s(t) = s_f + (s_i - s_f) (1 - (t - t_0) / (t_1 - t_0))^3        (Zhu and Gupta, 2017, eq. 1)
 
-Many go in the beginning, when most are redundant, few in the end; after t_1 the rest is trained. What is zero stays zero.
-The engine leaves out zeros of dense layers where there are enough of them (runtime/steps/dense.py), sooner where they
-stand in blocks of neighbouring outputs. Convolutions are computed with their zeros: they get smaller files, not faster.
+Many go in the beginning, when most are redundant, few in the end; after t_1 the rest is trained. What is zero stays
+zero. The engine leaves out zeros of dense layers where there are enough of them (runtime/steps/dense.py), sooner where
+they stand in blocks of neighbouring outputs. Convolutions are computed with their zeros, which makes them no faster.
 """
 import copy
 import zlib
 
 import numpy as np
 
+from npcbnet.compress.constrained import Constrained
 from npcbnet.compress.levels import walk
 from npcbnet.compress.prune import BLOCK, all_but, block_sizes, is_large, widened
 from npcbnet.compress.retrain import Retraining, check
@@ -30,7 +31,8 @@ def cubic(progress, final, initial=0.0):
 
 def connections(net, shape, kinds=(Dense, Conv2d)):
     """The names of all weights of layers of these kinds, in a net for inputs of `shape`."""
-    return [f"{name.partition('.')[2]}.weight" for name, layer, _ in walk(net, "net", shape) if isinstance(layer, kinds)]
+    return [f"{name.partition('.')[2]}.weight" for name, layer, _ in walk(net, "net", shape)
+            if isinstance(layer, kinds)]
 
 
 def large_dense(net, shape):
@@ -60,7 +62,7 @@ def masks(params, names, kept, scope="layer", blocks=False):
 
 
 def unit_sizes(weight, blocks):
-    """The magnitude of each unit that stays or goes: |w|, or the root mean square of a dense weight's block. float64."""
+    """The magnitude of each unit that stays or goes: |w|, or a dense weight's block's root mean square. float64."""
     return np.sqrt(block_sizes(weight) / BLOCK) if blocks and weight.ndim == 2 else np.abs(weight).astype(np.float64)
 
 
@@ -73,33 +75,20 @@ def cut(model, names, kept, scope="layer", blocks=False):
     return made
 
 
-class Gradual:
+class Gradual(Constrained):
     """A task of npcbnet.training whose weights are pruned by schedule: pass `after_step` to training.fit.
 
     names: of the weights; kept: the share of them that stays in the end; scope, blocks: of `masks`.
     """
 
     def __init__(self, task, names, kept, scope="layer", blocks=False):
-        self.task, self.names, self.kept, self.scope, self.blocks = task, list(names), kept, scope, blocks
-        self.masks = None
-
-    @property
-    def params(self):
-        return self.task.params
-
-    @property
-    def statistics(self):
-        """As the task's."""
-        return self.task.statistics
+        super().__init__(task, {})
+        self.names, self.kept, self.scope, self.blocks, self.masks = list(names), kept, scope, blocks, None
 
     def fingerprint(self):
         """As the task's, and the schedule's."""
         settings = [self.names, self.kept, self.scope, self.blocks, BEGIN, END, TIMES]
-        return {**self.task.fingerprint(), "gradual": zlib.crc32(repr(settings).encode())}
-
-    def gradients(self, x, index, count, rng):
-        """As the task's."""
-        return self.task.gradients(x, index, count, rng)
+        return {**super().fingerprint(), "gradual": zlib.crc32(repr(settings).encode())}
 
     def after_step(self, step, steps):
         """Prune, when it is time, and let what is pruned be zero. As training.fit calls it."""

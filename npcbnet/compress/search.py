@@ -7,14 +7,14 @@ CAE-Net leaves that to the future (section III-A.1). Here it is a small one that
     draw        architectures of the space, and the latency of a few over their multiply-adds: a line
     discard     those that the line says, then those that measuring shows to miss the SLO
     rungs       train what is left for a moment, keep the better half, train those longer ... (successive halving:
-                Jamieson and Talwalkar, 2016); each rung's best third has a changed child in the next (one width, stride,
-                depth, hidden size or the pool, as in evolution), which catches up on the images it missed
+                Jamieson and Talwalkar, 2016); each rung's best third has a changed child in the next (one width,
+                stride, depth, hidden size or the pool, as in evolution), which catches up on what it missed
     the best    is trained fully
 
 Validation images judge, test images take no part. All is drawn by the seed; only latencies are measured.
 """
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from npcbnet.compress.adadeep import evenly
 from npcbnet.compress.retrain import Retraining, check, check_numbers
 from npcbnet.compress.sidecars import Sidecars
 from npcbnet.compress.slo import SPARE, check_slo, nonzero
+from npcbnet.compress.space import Architecture, Space
 from npcbnet.compress.stopwatch import Stopwatch
-from npcbnet.errors import ShapeError, UsageError
+from npcbnet.errors import ShapeError
 from npcbnet.layers import Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import Classifier
 from npcbnet.progress import say
@@ -31,93 +32,9 @@ from npcbnet.training import one_blas_thread
 
 LEARNING_RATE = 2e-3
 CALIBRATED = 6  # architectures whose latency makes the line
-DOUBT = 1.5  # times the SLO that a latency estimated from multiply-adds may have to be measured
+DOUBT = 1.5  # times the SLO that a latency estimated from multiply-adds may be to have a network measured
+PASSES = 4  # of measuring, until enough architectures meet the SLO
 CHILDREN = 1 / 3  # of a rung's survivors have a child in the next
-ATTEMPTS = 50  # to draw a change that leaves an architecture in the space
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Of an encoder: output channels and stride of each 3x3 convolution, whether a 2x2 pool follows; hidden: features
-    of the head's dense layer."""
-
-    widths: tuple
-    strides: tuple
-    hidden: int
-    pool: bool = False
-
-    def __str__(self):
-        convolutions = " ".join(f"{width}/{stride}" for width, stride in zip(self.widths, self.strides))
-        return f"conv {convolutions}, {'pool, ' if self.pool else ''}hidden {self.hidden}"
-
-
-@dataclass(frozen=True)
-class Space:
-    """What may be drawn. least_side: rows or columns that the encoder's last map has at least."""
-
-    depths: tuple = (1, 2, 3, 4, 5)
-    widths: tuple = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-    strides: tuple = (1, 2)
-    hidden: tuple = (16, 32, 64, 128, 256)
-    least_side: int = 2
-
-    def draw(self, rng, input_shape):
-        """A random Architecture whose widths do not fall from layer to layer. Raises UsageError if none fits."""
-        for _ in range(ATTEMPTS):
-            depth = int(rng.choice(self.depths))
-            made = Architecture(tuple(sorted(int(width) for width in rng.choice(self.widths, depth))),
-                                tuple(int(stride) for stride in rng.choice(self.strides, depth)),
-                                int(rng.choice(self.hidden)), bool(rng.integers(2)))
-            if self.holds(made, input_shape):
-                return made
-        raise UsageError(f"no architecture of the space leaves a map of {self.least_side} x {self.least_side} of "
-                         f"images of {input_shape}")
-
-    def child(self, parent, rng, input_shape):
-        """An Architecture of the space that differs from the parent in one thing; None if none was found."""
-        for _ in range(ATTEMPTS):
-            made = self._changed(parent, rng)
-            if made != parent and self.holds(made, input_shape):
-                return made
-        return None
-
-    def _changed(self, parent, rng):
-        what, i = rng.choice(["width", "stride", "depth", "hidden", "pool"]), int(rng.integers(len(parent.widths)))
-        if what == "width":
-            return replace(parent, widths=_put(parent.widths, i, _near(self.widths, parent.widths[i], rng)))
-        if what == "stride":
-            return replace(parent, strides=_put(parent.strides, i, int(rng.choice(self.strides))))
-        if what == "depth":
-            shorter = rng.integers(2)
-            widths = parent.widths[:i] + (() if shorter else 2 * parent.widths[i:i + 1]) + parent.widths[i + 1:]
-            strides = parent.strides[:i] + (() if shorter else (parent.strides[i], 1)) + parent.strides[i + 1:]
-            return replace(parent, widths=widths, strides=strides)
-        if what == "hidden":
-            return replace(parent, hidden=_near(self.hidden, parent.hidden, rng))
-        return replace(parent, pool=not parent.pool)
-
-    def holds(self, one, input_shape):
-        """Is an Architecture of this space, and is its last map large enough?"""
-        sides = [_last(side, one) for side in input_shape[1:]]
-        return len(one.widths) in self.depths and set(one.widths) <= set(self.widths) \
-            and list(one.widths) == sorted(one.widths) and min(sides) >= self.least_side
-
-
-def _last(side, one):
-    """The side of the last map: a convolution 3x3, pad 1 and stride s makes ceil(side / s) of it, a pool the half."""
-    for stride in one.strides:
-        side = -(-side // stride)
-    return side // 2 if one.pool else side
-
-
-def _near(values, value, rng):
-    """One of a tuple's neighbours of a value in it."""
-    place = values.index(value) + int(rng.choice([-1, 1]))
-    return values[min(max(place, 0), len(values) - 1)]
-
-
-def _put(values, place, value):
-    return values[:place] + (value,) + values[place + 1:]
 
 
 @dataclass(frozen=True)
@@ -139,7 +56,8 @@ QUICK = Effort(2000, 1000, 60, 6, ((1000, 2), (2000, 3)), 8)
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """What a search found: the best Architecture that meets the SLO and its trained model, else (met False) the fastest;
+    """What a search found: the best Architecture that meets the SLO and its trained model; if none does, the fastest.
+
     over_ms: by how much it misses. row: its own; rows: a dict for each network that was trained, "architecture",
     "stage", "latency_ms", "accuracy" (of validation images), "macs", "parameters"."""
 
@@ -209,6 +127,8 @@ class _Search:
             pool = self.climb(pool)
         winner = pool[0]
         self.fit(winner, None, self.effort.epochs, "full", self.files.path("full", model=winner.model))
+        winner.time, = self.watch.times([winner.model], "trained ")
+        self.rows[-1]["latency_ms"] = winner.time
         self.files.clear()
         met = winner.time <= self.slo_ms
         winner.model.record = {"searched": {"architecture": asdict(winner.architecture), "slo_ms": self.slo_ms,
@@ -243,13 +163,23 @@ class _Search:
         self.measure(known)
         macs, times = [one.model.macs() for one in known], [one.time for one in known]
         slope, start = np.polyfit(macs, times, 1) if len(known) > 1 else (0.0, times[0])
-        hopeful = [one for one in drawn if start + slope * one.model.macs() <= DOUBT * self.slo_ms]
-        chosen = evenly(hopeful, 2 * self.effort.pool)
-        self.measure(chosen)
-        good = [one for one in drawn if one.time is not None and one.time <= SPARE * self.slo_ms]
-        self.say(f"{len(drawn)} architectures drawn, {len(hopeful)} may meet the SLO, {len(good)} of those measured do")
+        hopeful = [one for one in drawn if start + slope * one.model.macs() <= DOUBT * self.slo_ms] or drawn[:1]
+        good = self.good(drawn)
+        for _ in range(PASSES):
+            if len(good) >= self.effort.pool:
+                break
+            most = DOUBT * good[-1].model.macs() if good else hopeful[-1].model.macs()
+            near = [one for one in hopeful if one.time is None and one.model.macs() <= most]
+            self.measure(evenly(near, self.effort.pool) if near else [])
+            good = self.good(drawn)
+            hopeful = hopeful if good else hopeful[:len(hopeful) // 2 + 1]
         measured = sorted((one for one in drawn if one.time is not None), key=lambda one: one.time)
+        self.say(f"{len(drawn)} architectures drawn, {len(measured)} measured, {len(good)} of them meet the SLO")
         return evenly(good, self.effort.pool) if good else measured
+
+    def good(self, candidates):
+        """Those that were measured and meet the SLO."""
+        return [one for one in candidates if one.time is not None and one.time <= SPARE * self.slo_ms]
 
     def climb(self, pool):
         """The rungs; returns the survivors, the best first."""
@@ -270,7 +200,7 @@ class _Search:
         changed = [self.space.child(one.architecture, self.rng, self.dataset.input_shape) for one in parents]
         made = [one for one in (self.candidate(child) for child in changed if child is not None) if one]
         self.measure(made)
-        return [one for one in made if one.time <= SPARE * self.slo_ms]
+        return self.good(made)
 
     def measure(self, candidates):
         """Fill in the candidates' latencies."""

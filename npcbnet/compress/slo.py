@@ -1,10 +1,10 @@
-"""Pruning to a service-level objective (SLO): one image in so many milliseconds, measured in the engine on this machine.
+"""Pruning to a service-level objective (SLO): one image in so many milliseconds, measured in the engine, here.
 
     measure --> too slow? --> prune connections, train --> too slow? --> prune channels, train --> measure --> ...
 
 That is the loop of CAE-Net (section III-A.1, last paragraph), whose structural part its authors did by hand. Here:
 
-    connections    the dense layers' smallest blocks of weights, the fewest with which the SLO is met; trained only where
+    connections    the dense layers' smallest blocks of weights, the fewest with which the SLO holds; trained only where
                    measuring shows that the engine gets faster by it
     channels       in rounds from the original's latency to the SLO; in each, two ways to take the fewest channels are
                    tried for a moment (even: of each layer the same share; global: the least important of all for the
@@ -32,7 +32,7 @@ from npcbnet.training import one_blas_thread
 KEPT = (0.5, 0.35, 0.25, 0.15, 0.08)  # shares of a dense layer's blocks
 FASTER = 0.98  # of the original's latency: sparse layers that gain less are not worth a training
 SPARE = 0.97  # of the SLO is what pruning aims at, so that another measurement still meets it
-WAYS = {"even": {"scope": "layer", "kind": "taylor"}, "global": {"scope": "global", "kind": "taylor"}}
+WAYS, KIND = {"even": "layer", "global": "global"}, "taylor"  # scopes and the importance, of structure.prune
 ASKED = 3  # shares of channels that are measured at a time, ASKED + 1 times finer in each of FINER turns
 FINER = 3
 TRIES = 2  # rounds more, where the last one's network misses the SLO by the noise of measuring
@@ -157,7 +157,8 @@ class _Loop:
         made = self.model if begin == self.rows[0]["latency_ms"] else start
         for number in range(1, rounds + TRIES + 1):
             target = begin * (goal / begin) ** (min(number, rounds) / rounds)
-            found = {way: self.weakest(made, way, target) for way in WAYS}
+            values = structure.importance(made, structure.cuts(made), KIND, **self.seen)
+            found = {way: self.weakest(made, way, target, values) for way in WAYS}
             reached = any(time <= target for _, time in found.values())
             last = number >= rounds or not reached
             if not reached:
@@ -169,14 +170,17 @@ class _Loop:
             row = self.add(made, f"channels {number}", way, {cut.name: cut.channels for cut in structure.cuts(made)})
             if not reached or last and row["met"]:
                 return
-            goal *= min(1.0, SPARE * self.slo_ms / row["latency_ms"]) if last else 1.0
+            if last:  # by as much as it misses the SLO, now that it was measured again
+                goal = self.watch.times([made])[0] * SPARE * self.slo_ms / row["latency_ms"]
 
-    def weakest(self, model, way, target):
-        """(model, ms) that loses the fewest channels, pruned `way`, among those within target ms; else the fastest."""
+    def weakest(self, model, way, target, values):
+        """(model, ms) that loses the fewest channels, pruned `way`, among those within target ms; else the fastest.
+
+        values: the importance of the model's channels."""
         low, high, known = 0.0, 1.0, {}
         for turn in range(FINER):
             shares = [low + (high - low) * (i + 1) / (ASKED + 1) for i in range(ASKED)] + [1.0] * (turn == 0)
-            made = [structure.prune(model, share, **WAYS[way], **self.seen) for share in shares]
+            made = [structure.prune(model, share, scope=WAYS[way], kind=KIND, values=values) for share in shares]
             known.update(zip(shares, zip(made, self.watch.times(made))))
             high = min([share for share in known if known[share][1] <= target], default=None)
             if high is None:
@@ -210,7 +214,8 @@ class _Loop:
 
     def add(self, model, step, way, kept):
         """A row for a trained model; returns it."""
-        time, accuracy = self.watch.times([model])[0], self.retraining.judged(model)[0]
+        time = self.watch.times([model], f"{step} " if self.rows else "")[0]  # once more, as it is trained now
+        accuracy = self.retraining.judged(model)[0]
         row = {"step": step, "way": way, "kept": kept, "latency_ms": time, "accuracy": accuracy, "macs": model.macs(),
                "parameters": nonzero(model), "storage_bytes": modelfile.weight_bytes(model), "met": time <= self.slo_ms}
         self.rows.append(row)
@@ -225,8 +230,9 @@ class _Loop:
         best = max(meeting, key=lambda i: self.rows[i]["accuracy"]) if meeting else \
             min(range(len(self.rows)), key=lambda i: self.rows[i]["latency_ms"])
         for i, row in enumerate(self.rows):
-            row.update(chosen=i == best, frontier=not any(
-                other["latency_ms"] < row["latency_ms"] and other["accuracy"] >= row["accuracy"] for other in self.rows))
+            beaten = any(other["latency_ms"] < row["latency_ms"] and other["accuracy"] >= row["accuracy"]
+                         for other in self.rows)
+            row.update(chosen=i == best, frontier=not beaten)
         model, row = self.models[best], self.rows[best]
         if best:
             model.record = {**copy.deepcopy(self.model.record), "compressed": {

@@ -25,9 +25,11 @@ class Stopwatch:
         self.measure = measure or self._clock
         self.known = {} if path is None or not self.path.exists() else self._read()
 
-    def times(self, models):
-        """[ms] of each model, in order; the original's own is always measured first."""
-        waiting = {architecture(model): model for model in models}
+    def times(self, models, again=""):
+        """[ms] of each model, in order; the original's own is always measured first. again: a name; what was measured
+        under another one is measured anew."""
+        keys = [again + architecture(model) for model in models]
+        waiting = dict(zip(keys, models))
         waiting = [(key, model) for key, model in waiting.items() if key not in self.known]
         mine = architecture(self.model)
         if mine not in self.known:
@@ -36,9 +38,9 @@ class Stopwatch:
             here = {key: model for key, model in waiting[start:start + TOGETHER] if key not in self.known}
             found = self.measure({"original": self.model, **here}) if here else {}
             self.known.update((key, self.known[mine] * found[key] / found["original"]) for key in here)
-        if waiting and self.path is not None:
+        if self.path is not None:
             write_text(self.path, json.dumps(self.known))
-        return [self.known[architecture(model)] for model in models]
+        return [self.known[key] for key in keys]
 
     def _clock(self, models):
         return {name: timed.latency_ms for name, timed in judge.latencies(models, self.images[:TIMED]).items()}

@@ -2,8 +2,8 @@
 
     Conv 64 -> 128, BatchNorm, ReLU, Conv 128 -> 64     becomes     Conv 64 -> 77, BatchNorm 77, ReLU, Conv 77 -> 64
 
-A *cut* is a place where that can be done: a layer that makes channels (a Conv2d without groups, or a Dense layer), those
-behind it that have parameters for each channel (BatchNorm2d, depthwise Conv2d), and the one that mixes the channels.
+A *cut* is a place where that can be done: a layer that makes channels (a Conv2d without groups, or a Dense layer),
+those behind it that have parameters for each channel (BatchNorm2d, depthwise Conv2d), and the one that mixes them.
 Inside a Residual, cuts lie in its body (and shortcut); the channels that its sum adds stay what they are, as does
 whatever leads into a Residual or Concatenate.
 """
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npcbnet.compress.channels import by_output, followed, greatest, influence, mixes, outputs, with_inputs, with_outputs
+from npcbnet.compress.channels import (by_output, followed, greatest, influence, is_depthwise, mixes, outputs,
+                                       with_inputs, with_outputs)
 from npcbnet.compress.retrain import Retraining, check
 from npcbnet.errors import UsageError
 from npcbnet.layers import BatchNorm2d, Conv2d, Container, Sequential
@@ -27,7 +28,7 @@ EPOCHS, QUICK_EPOCHS, QUICK_IMAGES = 10, 10, 2000
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """A layer's place: the Sequential that holds it, where, the layer's name ("0", "3.body.1") and its input's shape."""
+    """A layer's place: the Sequential that holds it, where, its name ("0", "3.body.1") and its input's shape."""
 
     parent: Sequential
     index: int
@@ -46,7 +47,7 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Slots: of the layer that makes channels, of those with parameters for each of them, of the one that mixes them."""
+    """Slots of the layer that makes channels, of those with parameters for each of them, of the one that mixes them."""
 
     maker: Slot
     between: list
@@ -61,6 +62,11 @@ class Cut:
     def channels(self):
         """How many there are."""
         return outputs(self.maker.layer)
+
+    @property
+    def least(self):
+        """How many channels stay at least: one; two for a depthwise convolution, which of one is a plain one."""
+        return min(self.channels, 2 if any(is_depthwise(slot.layer) for slot in self.between) else 1)
 
     def keep(self, kept):
         """Leave out all channels but `kept`, ascending."""
@@ -112,7 +118,7 @@ def importance(model, places, kind="magnitude", images=None, labels=None):
     kind: "magnitude", the norm of a channel's own weights times that of the weights that read it, times what stands
     between (of a batch normalisation, |weight| / sqrt(variance)); or "taylor", how much the loss of images with labels
     would change without the channel: the sum over chunks of (sum of parameter x gradient)^2, the parameters being the
-    batch normalisation's where there is one, else the maker's own (Molchanov et al., 2019, eq. 8 and section 3.2).
+    batch normalisation's where there is one, else the maker's own (Molchanov et al., 2019, first order).
     """
     if kind == "magnitude":
         return [_magnitude(place) for place in places]
@@ -150,41 +156,37 @@ def _change(place, grads):
 
 
 def counts(places, share, scope="layer", kind="magnitude", values=None):
-    """How many channels of each Cut stay where `share` of them goes; one stays at least.
+    """How many channels of each Cut stay where `share` of them goes; its `least` do in any case.
 
     scope: "layer", of each cut F - round(share F), or "global", of all channels together the least important; values:
     their importance, then, of this kind. Taylor's is divided by the multiply-adds that the channel costs, so that time
     is bought where it costs the least loss; magnitudes, which no loss gives a scale, by their norm in the cut.
     """
     if scope == "layer":
-        return [least_one(place.channels, share) for place in places]
+        return [max(place.least, place.channels - round(share * place.channels)) for place in places]
     scales = [max(place.macs(), 1) if kind == "taylor" else max(np.linalg.norm(value), 1e-30)
               for place, value in zip(places, values)]
     worth = [value / scale for value, scale in zip(values, scales)]
-    for value in worth:
-        value[value.argmax()] = np.inf
+    for place, value in zip(places, worth):
+        value[greatest(value, place.least)] = np.inf
     flat = np.concatenate(worth)
     stays = np.ones(flat.size, bool)
     stays[np.argsort(flat, kind="stable")[:round(share * flat.size)]] = False
     parts = np.split(stays, np.cumsum([value.size for value in worth])[:-1])
-    return [max(1, int(np.count_nonzero(part))) for part in parts]
+    return [max(place.least, int(np.count_nonzero(part))) for place, part in zip(places, parts)]
 
 
-def least_one(channels, share):
-    """How many of so many channels stay where `share` of them goes: one at least."""
-    return max(1, channels - round(share * channels))
-
-
-def prune(model, share, *, scope="layer", kind="magnitude", images=None, labels=None):
+def prune(model, share, *, scope="layer", kind="magnitude", images=None, labels=None, values=None):
     """A smaller copy of a Classifier, untrained: without `share` (0..1) of the channels of its cuts.
 
     share may also be {name of a cut: channels that stay}; other cuts then stay whole. scope: of `counts`; kind,
-    images (N, C, H, W) uint8, labels: of `importance`. Raises UsageError for what cannot be.
+    images (N, C, H, W) uint8, labels: of `importance`; values: what it gave for the model, if that is known. Raises
+    UsageError for what cannot be.
     """
     made = copy.deepcopy(model)
     places = cuts(made)
-    _check(places, share, scope, kind, images)
-    values = importance(made, places, kind, images, labels)
+    _check(places, share, scope, "magnitude" if values else kind, images)
+    values = values or importance(made, places, kind, images, labels)
     if isinstance(share, dict):
         left = [share.get(place.name, place.channels) for place in places]
     else:
@@ -205,10 +207,10 @@ def _check(places, share, scope, kind, images):
     if kind == "taylor" and (images is None or not len(images)):
         raise UsageError("the Taylor importance needs images and their labels")
     if isinstance(share, dict):
-        known = {place.name: place.channels for place in places}
+        known, least = ({place.name: getattr(place, what) for place in places} for what in ("channels", "least"))
         for name, count in share.items():
             if name not in known or isinstance(count, bool) or not isinstance(count, (int, np.integer)) \
-                    or not 1 <= count <= known[name]:
+                    or not least[name] <= count <= known[name]:
                 raise UsageError(f"{name!r:.40}: {count!r:.40} channels cannot stay; there are {known}")
     elif isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
         raise UsageError(f"the share of channels to leave out must lie between 0 and 1, not {share!r:.40}")
@@ -248,5 +250,6 @@ def _leaving(places, whole, share, scope, way):
         total = sum(whole.values())
         left = round(total * ((total - round(share * total)) / total) ** way)
         return 1 - left / sum(place.channels for place in places)
-    goal = share if isinstance(share, dict) else {name: least_one(F, share) for name, F in whole.items()}
-    return {name: max(1, round(whole[name] * (left / whole[name]) ** way)) for name, left in goal.items()}
+    goal = share if isinstance(share, dict) else {
+        place.name: max(place.least, whole[place.name] - round(share * whole[place.name])) for place in places}
+    return {name: round(whole[name] * (left / whole[name]) ** way) for name, left in goal.items()}

@@ -17,7 +17,9 @@ from npcbnet.errors import UsageError
 
 PERCENTILES = (100.0, 99.99, 99.9)  # of a layer's inputs: what the greatest integer stands for
 CALIBRATION, FITTED, TIMED = 512, 5000, 200  # validation, training and test images for each purpose
-KINDS = ("float16", "int8", "prune", "subflow", "adadeep")
+KINDS = ("float16", "int8", "prune", "subflow", "adadeep", "connections", "channels", "distil", "slo")
+TRAINED = KINDS[5:]  # made by again.py
+SETTINGS = {"connections": {"scope"}, "channels": {"scope"}, "distil": {"temperature", "hard"}}
 COSTS = (("multiply-adds", "macs", "{:,}"), ("parameters, bytes", "storage_bytes", "{:,}"),
          ("one image, mJ", "energy_mj", "{:.4f}"))  # rows of a result of AdaDeep
 
@@ -111,29 +113,37 @@ def select(model, dataset, budgets, seed=0, threads=1, quick=False):
 
 
 def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, seed=0, threads=1, budgets=None,
-             quick=False, anyway=False):
+             quick=False, anyway=False, settings=None):
     """Load a model, make the variant, judge and save it; the figures as a dict that json can write.
 
     name: pretrained, or a model file's path; kind, share, convolutions: as `make`, or kind "adadeep": budgets and quick
-    as `select`, and a variant that misses a budget is saved only with `anyway`; dataset: a name or path, default: the
-    model's own; out: the file, default: NAME-KIND.npz in this folder. Raises UsageError, and what load and save raise.
+    as `select`; or a kind of TRAINED: share, quick and settings as again.make. A variant that misses a budget or SLO is
+    saved only with `anyway`; dataset: a name or path, default: the model's own; out: the file, default: NAME-KIND.npz
+    in this folder. Raises UsageError, and what load and save raise.
     """
     if seed < 0:
         raise UsageError(f"the seed must be at least 0, not {seed}")
     model = modelfile.load(name)
     chosen = dataset_of(model, dataset)
-    after, how = (select(model, chosen, budgets or {}, seed, threads, quick) if kind == "adadeep" else
-                  make(model, chosen, kind, share, convolutions, seed, threads))
+    path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
+    if kind == "adadeep":
+        after, how = select(model, chosen, budgets or {}, seed, threads, quick)
+    elif kind in TRAINED:
+        from npcbnet.compress import again
+        after, how = again.make(model, chosen, kind, share, seed, threads, quick, path, **settings or {})
+    else:
+        after, how = make(model, chosen, kind, share, convolutions, seed, threads)
     figures = compare(model, after, chosen, threads)
-    result = {"model": str(name), "data": chosen.name, **how, **figures}
+    said = how.pop("said", [])
+    result = {"model": str(name), "data": chosen.name, **how, **figures, "said": said}
     if not (how.get("met", True) or anyway):
         return {**result, "out": None}
     if kind == "subflow":
-        result["macs"] = {"before": model.macs(), "after": after.macs()}
         result["subgraphs"] = subgraph_rows(after, chosen, threads)
+    if kind in ("subflow", *TRAINED):
+        result["macs"] = {"before": model.macs(), "after": after.macs()}
     after.record = {**model.record, **after.record, "compressed": how,
                     "test_accuracy": figures["test_accuracy"]["after"]}
-    path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
     modelfile.save(after, path, "float16" if kind == "float16" else "float32")
     return {**result, "out": str(path),
             "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
@@ -165,7 +175,7 @@ def text(result):
     if "choices" in result:
         costs = result["costs"]
         lines += [row(what, {key: costs[key][name] for key in costs}, form) for what, name, form in COSTS]
-        lines += [f"budget missed: {line}" for line in result["missed"]]
+    lines += [f"budget missed: {line}" for line in result.get("missed", ())] + result.get("said", [])
     if result["out"] is None:
         return "\n".join([*lines, "not saved; --save-anyway keeps it all the same"])
     size = result["file_bytes"]

@@ -1,0 +1,44 @@
+"""The command's variants that are trained again: pruned connections or channels, students, and what meets an SLO."""
+from npcbnet.compress import distil, magnitude, slo, structure
+
+
+def make(model, dataset, kind, amount, seed, threads, quick, out, scope="layer", temperature=None, hard=None):
+    """(the variant, how it was made as a dict; its "said" are lines to read).
+
+    kind: "connections", the share of weights that stays is `amount`; "channels", the share of channels that goes;
+    "distil", amount names the student; "slo", milliseconds. out: the file to be written; beside it lies what has been
+    trained until the end, and a run that was stopped goes on from there. scope: of magnitude.train or structure.train;
+    temperature, hard: of distil.distil, None: its own. Raises UsageError.
+    """
+    common = {"seed": seed, "threads": threads, "quick": quick, "quiet": False}
+    if kind == "slo":
+        met = slo.meet(model, dataset, amount, checkpoint=out.with_suffix(".checkpoint.npz"), **common)
+        return met.model, {"kind": kind, "seed": seed, "slo_ms": met.slo_ms, "met": met.met, "missed": missed(met),
+                           "rows": met.rows, "notes": met.notes, "said": [*met.notes, *map(line, met.rows)]}
+    if kind == "distil":
+        given = {name: value for name, value in (("temperature", temperature), ("hard", hard)) if value is not None}
+        made = distil.distil(model, amount, dataset, **given, **common)
+        alone = f"{made.alone:.2%} by labels alone, {made.taught:.2%} with the teacher, which has {made.teacher:.2%}"
+        return made.model, {"kind": kind, "student": amount, **made.model.record["distilled"],
+                            "parameters": made.model.parameter_count(),
+                            "student_accuracy": {"taught": made.taught, "alone": made.alone, "teacher": made.teacher},
+                            "said": [f"the student of {made.model.parameter_count():,} parameters on validation "
+                                     f"images: {alone}"]}
+    train = {"connections": magnitude.train, "channels": structure.train}[kind]
+    made = train(model, dataset, amount, scope=scope, **common)
+    left = slo.nonzero(made)
+    return made, {"kind": kind, "share": amount, **made.record["pruned"], "parameters": left,
+                  "said": [f"{left:,} of {model.parameter_count():,} parameters are left and not zero"]}
+
+
+def missed(met):
+    """[a line that says by how much the SLO is missed], [] where it is met."""
+    return [] if met.met else [f"the SLO of {met.slo_ms:.4g} ms: the fastest network found takes "
+                               f"{met.slo_ms + met.over_ms:.4g} ms, {met.over_ms / met.slo_ms:.1%} too many"]
+
+
+def line(row):
+    """A row of slo.Met as a line."""
+    return (f"{row['step']:<14}{row['way'] or '':<8}{row['latency_ms']:>9.4g} ms {row['accuracy']:>8.2%} "
+            f"{row['parameters']:>12,} parameters{'  meets the SLO' if row['met'] else ''}"
+            f"{'  chosen' if row['chosen'] else ''}")
