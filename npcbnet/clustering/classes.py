@@ -9,7 +9,7 @@ from npcbnet.clustering.options import Options
 from npcbnet.errors import ShapeError, UsageError
 from npcbnet.training import Crew, check_threads, one_blas_thread
 
-MOST = 5000  # images of a class whose distances to each other are all computed: 100 MB
+MOST = 5000  # images of a class whose distances to each other are all computed: 100 MB, twice that for hdbscan
 
 
 @dataclass(frozen=True, eq=False)
