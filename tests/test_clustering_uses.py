@@ -76,7 +76,7 @@ def test_targets_of_a_clustering():
     rng = np.random.default_rng(0)
     images, split = rng.integers(0, 256, (len(labels), 1, 4, 4), np.uint8), made_split(len(labels))
     found = cluster(features, labels, split, 2)
-    targets = found.targets(images, labels, split)
+    targets = found.targets(images, split)
     assert np.array_equal(targets.drawn, found.rows)
     index = rng.permutation(len(labels))[:30]
     got = targets.of(index, None)
@@ -121,7 +121,7 @@ def test_mnist_with_the_paper_s_three_clusters():
     assert before.spread == 0 and before.silhouette is None and after.silhouette > 0.05
     if COMPILED:
         assert after.distance < 0.95 * before.distance  # a target of one's own kind is nearer
-    assert conversion.misread(net, three.targets(train.images, train.labels, split)) == {}
+    assert conversion.misread(net, three.targets(train.images, split)) == {}
     assert 2 <= elbow(features, train.labels, 10, most=8, restarts=1).chosen <= 5
 
 

@@ -3,7 +3,7 @@
     features = penultimate(baseline, images)                     # what the baseline sees in an image
     split = conversion.easy_by_entropy(baseline, images, labels)
     found = cluster(features, labels, split, classes, Options("k-means", clusters=3))
-    targets = found.targets(images, labels, split)               # for conversion.ConverterTask
+    targets = found.targets(images, split)               # for conversion.ConverterTask
 """
 from npcbnet.clustering.classes import Clustering, cluster
 from npcbnet.clustering.elbows import Elbow, elbow, elbow_point

@@ -9,7 +9,7 @@ from npcbnet.clustering.options import Options
 from npcbnet.errors import ShapeError, UsageError
 from npcbnet.training import Crew, check_threads, one_blas_thread
 
-MOST = 5000  # images of a class whose distances to each other are all computed: 100 MB
+MOST = 5000  # images of a class whose distances to each other are all computed: 100 MB, twice that for hdbscan
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,13 @@ class Clustering:
         """(N,) for each image the row of the one that stands for its cluster: its target."""
         return np.array([self.easiest[label][group] for label, group in zip(self.labels, self.groups)], np.int64)
 
-    def targets(self, images, labels, split):
-        """conversion.Targets for a converter: each image (N, C, H, W) becomes the easiest of its cluster."""
-        return conversion.Targets("lowest-entropy", images, labels, split, len(self.easiest), None, groups=self.groups)
+    def targets(self, images, split):
+        """conversion.Targets for a converter: each of the images (N, C, H, W) becomes the easiest of its cluster.
+
+        images and split (conversion.EasyHard) are those that the clusters were made of.
+        """
+        return conversion.Targets("lowest-entropy", images, self.labels, split, len(self.easiest), None,
+                                  groups=self.groups)
 
     def place(self, features, labels):
         """Other images' clusters (M,): those of their class whose means are nearest. features (M, D), labels (M,)."""

@@ -18,7 +18,8 @@ class Quality:
 
     distance: squared difference of image and target, the reconstruction loss of a converter that changes nothing.
     spread: squared difference of the target and the mean of its class's targets, the loss of a converter that knows
-    the class alone; 0 with one target a class, and what more clusters add to the converter's task.
+    the class alone; 0 with one target a class. Clusters lower the distance and raise the spread: a trained converter's
+    loss falls against random targets (CBNet's), not against one target a class.
     silhouette: of the clusters among the features, -1..1 (Rousseeuw, 1987), None where no class has two of them.
     explained: share of the features' variance within the classes that lies between clusters (0: one cluster).
     unclaimed: share of images that no cluster claimed.

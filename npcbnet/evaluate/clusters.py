@@ -95,7 +95,7 @@ def _line(clusters, images, label):
 
 
 def _title(row):
-    """easy 0.0001, hard 1.5, or misread 1.5 for a hard image whose class the baseline does not recognise."""
+    """easy (0.0001), hard (1.5), or misread (1.5) for a hard image whose class the baseline does not recognise."""
     kind = "easy" if row.get("easy") else "hard" if row.get("right", True) else "misread"
     entropy = number(row, "entropy")
-    return kind if entropy is None else f"{kind} {entropy:.2g}"
+    return kind if entropy is None else f"{kind} ({entropy:.2g})"
