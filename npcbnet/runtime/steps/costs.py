@@ -1,10 +1,9 @@
 """What each form of a convolution of one image costs, so that the cheapest can be taken.
 
 The unit is a multiply-add of a whole vector, idle lanes and all. Only shapes and the processor's registers count, so a
-model is always compiled in the same way. A vector that is half as wide counts as a whole one, though some processors
-do two of those at once. The factors were found with AVX-512 (Zen 4): of 126 random shapes the rule took the form that
-was measured as the fastest for 118, and lost 3 % in the mean. There is no form to choose where there is a 2x2 maximum
-in a convolution's end: Winograd's way takes it along, or else `plane`.
+model is always compiled in the same way. The factors were found with AVX-512 (Zen 4): of 212 random shapes the rule
+took the form that was measured as the fastest for 200, and lost 1.4 % in the mean. There is nothing to choose where
+there is a 2x2 maximum in a convolution's end: Winograd's way takes it along, or else `plane`.
 """
 import math
 
@@ -16,12 +15,13 @@ from npcbnet.runtime.target import tile
 WAITING = 8  # multiply-adds that can be begun before the first of them is done
 MOST = 4  # vectors of outputs that are summed side by side
 PIXELS = {"arm": 4}  # registers for pixels that LLVM keeps ahead; x86 multiplies out of the cache
+NARROW = 0.75  # a vector of half the lanes or fewer: some processors do two at once, others do not
 LOAD = 0.1  # `outputs`: a pixel or a vector of weights, beside the multiply-adds
 RUN = 1  # ... a run of places of one output, laid into its map
 FINISH = 3  # `plane`: a vector of sums, read again, finished and laid into its map; for each step of the stride, 1 more
 NEAR = 2 ** 15  # floats of weights or of a map that stay in a near cache from image to image
 READ, WRITE = 1, 2.5  # `outputs`: a float of weights that comes, of a map that goes beyond
-POINT = 9  # `winograd_one`: a point of a tile, there and back
+POINT = 10  # `winograd_one`: a point of a tile, there and back
 
 
 def cheapest(target, operation, x, pad):
@@ -100,7 +100,7 @@ def outputs_tiles(target, operation):
         plan, total = [], far
         for size, many in ((outs, count), (rest, 1)):
             if size * many:
-                down, across, cost = places_tile(target, operation, len(widths(target.lanes, size)))
+                down, across, cost = places_tile(target, operation, widths(target.lanes, size))
                 plan.append((size, many, down, across))
                 total += cost * many * groups
         if best is None or total < best[1]:
@@ -108,11 +108,13 @@ def outputs_tiles(target, operation):
     return best
 
 
-def places_tile(target, operation, vectors):
-    """(down, across, cost): the places to sum at once for `vectors` of outputs; sums and weights stay in registers."""
+def places_tile(target, operation, parts):
+    """(down, across, cost): the places to sum at once for vectors of these widths; sums and weights stay in registers.
+    """
     stride, _, _ = operation.window
     _, C, K, _ = operation.weight.shape
     P, Q = operation.behind
+    vectors, share = len(parts), 1 - (1 - NARROW) * (parts[-1] < target.lanes) / len(parts)
     weights = vectors * target.lanes * C * K * K * max(0, 1 - NEAR / operation.weight.size)  # that come from far
     best = None
     for across in range(1, min(Q, target.registers) + 1):
@@ -123,7 +125,7 @@ def places_tile(target, operation, vectors):
             if sums + K * vectors + PIXELS.get(target.family, 1) > target.registers and down * across > 1:
                 break
             loads = K * vectors + down * len(columns(K, stride, across))
-            row = max(sums, WAITING) * K + LOAD * loads + 1
+            row = max(sums, WAITING) * K * share + LOAD * loads + 1
             cost = math.ceil(P / down) * math.ceil(Q / across) * (C * K * row + down * vectors * finish)
             cost += weights * max(0, READ - down * across / target.lanes)
             if best is None or cost < best[2]:
