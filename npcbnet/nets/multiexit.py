@@ -86,7 +86,7 @@ class MultiExit(Model):
     @classmethod
     def from_config(cls, config):
         count = next(i for i in range(1, len(config) + 2) if f"stage{i + 1}" not in config)
-        parts = [from_config(config[name]) for name in part_names(count)]
+        parts = [from_config(config[name]) for name in part_names(min(count, MOST_EXITS + 1))]
         return cls(parts[::2], parts[1::2], config["thresholds"], config["input_shape"], config["class_names"])
 
     def reached(self, exit_rate):
