@@ -95,7 +95,7 @@ def _states(entropy, right_early, right_late, others=0, others_right=0):
 
 @dataclass(frozen=True)
 class Screened:
-    """What thresholds (one an early exit) do to a set of images: the share of all that leaves at each exit, accuracy."""
+    """What thresholds, one an early exit, do to images: the share of all that leaves at each early exit, accuracy."""
 
     thresholds: tuple
     exit_rates: tuple
@@ -148,8 +148,8 @@ def knee(rows, macs):
     Among the rows that no other beats in both, the one furthest above the line from the cheapest to the most accurate
     (both axes from 0 to 1); the first of equals in multiply-adds. macs: a function of exit rates, such as net.macs.
     """
-    frontier = []
-    for cost, row in sorted(((macs(row.exit_rates), row) for row in rows), key=lambda pair: (pair[0], -pair[1].accuracy)):
+    frontier, costs = [], [(macs(row.exit_rates), row) for row in rows]
+    for cost, row in sorted(costs, key=lambda pair: (pair[0], -pair[1].accuracy)):
         if not frontier or row.accuracy > frontier[-1][1].accuracy:
             frontier.append((cost, row))
     axes = np.array([(cost, row.accuracy) for cost, row in frontier], np.float64)

@@ -77,7 +77,7 @@ def resident_bytes():
 
 
 def timed_rows(predictor, model, pixels, exits, batch, rounds):
-    """A row for all images, and for a net with early exits one for those of each exit, at one batch size; all taking turns.
+    """A row for all images, and for a net with early exits one for those of each exit, at one batch size, in turns.
 
     layers_p50_us: of the same images layer by layer, where `predictor` is something else.
     """

@@ -150,7 +150,7 @@ COLUMNS = (
     _Column("exit_rates", "taken exits %", "exits %", _percents,
             "of a net with several early exits: test images that take each exit, from the first to the last"),
     _Column("macs", "MACs", "MACs", _whole,
-            "multiply-adds an image; for a net with early exits the mean over the test images: one that leaves skips the rest"),
+            "multiply-adds an image; with early exits the mean over the test images: one that leaves skips the rest"),
     _Column("macs", "fewer than LeNet", None, _times_lenet, "LeNet's multiply-adds divided by this model's"),
     _Column("parameters", "parameters", "params", _whole, "trained numbers"),
     _Column("bytes", "kB", "kB", _kilobytes, "size, in thousands of bytes"),

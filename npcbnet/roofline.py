@@ -110,7 +110,7 @@ class Peaks:
 def rooflines(model, us, early, group, threads):
     """For each batch size in `us`, {images: microseconds per image}: what is asked for, the peaks, the shares reached.
 
-    early: shares of the images that leave a net at its early exits; group: images that the engine works on together. More
+    early: shares of the images that leave at early exits; group: images that the engine works on together. More
     images than one group may use all threads. Raises ImportError where there is no engine.
     """
     peaks, work, lines = Peaks(), work_of(model, early), []

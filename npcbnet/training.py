@@ -79,8 +79,8 @@ class ClassifierTask:
 class BranchyNetTask:
     """BranchyNet's joint loss: the plain sum of all exits' cross-entropies; every image goes to all exits.
 
-    net: a BranchyNet, or a MultiExit with more exits. A stage's backward receives the sum of what its branch and the next
-    stage send back.
+    net: a BranchyNet, or a MultiExit with more exits. A stage's backward receives the sum of what its branch and the
+    next stage send back.
     """
 
     def __init__(self, net, labels):

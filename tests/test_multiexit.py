@@ -162,7 +162,8 @@ def test_joint_gradients_by_projection():
             net.set_params({name: kept + sign * step * direction})
             ends.append(joint()[0])
         net.set_params({name: kept})
-        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx((grads[name] * direction).sum(), rel=1e-6, abs=1e-8), name
+        expected = (grads[name] * direction).sum()
+        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(expected, rel=1e-6, abs=1e-8), name
 
 
 def test_the_joint_loss_is_the_plain_sum_of_the_exits_losses():
@@ -213,7 +214,8 @@ def test_a_report_tells_every_exit(tmp_path):
     report.write_report(tmp_path, rows, {"dataset": "blobs"})
     page = (tmp_path / "report.md").read_text()
     assert " / ".join(f"{100 * share:.1f}" for share in rows[0]["exit_rates"]) in page and "| taken exits % |" in page
-    assert f"B-AlexNet at T = {net.thresholds[0]:.3g}, " in page and "taken exits" not in report.markdown_table(rows[1:])
+    assert f"B-AlexNet at T = {net.thresholds[0]:.3g}, " in page
+    assert "taken exits" not in report.markdown_table(rows[1:])
     assert "B-AlexNet at T = ∞, 0" in report.markdown_table([{**rows[0], "thresholds": [float("inf"), 0]}])
     assert max(map(len, report.text_table(rows).splitlines())) <= 120
 
@@ -245,7 +247,7 @@ def test_thresholds_that_json_has_not_are_not_saved(tmp_path):
 
 
 @pytest.mark.parametrize("field, value, words", [
-    ("thresholds", [0.1, 0.2], "a list of 3"), ("thresholds", [0.1] * 4, "a list of 3"), ("thresholds", [], "list of 3"),
+    ("thresholds", [0.1, 0.2], "a list of 3"), ("thresholds", [0.1] * 4, "a list of 3"), ("thresholds", [], "of 3"),
     ("thresholds", 0.5, "a list of 3"), ("thresholds", {"0": 0.5}, "a list of 3"), ("thresholds", None, "thresholds"),
     ("thresholds", [0.1, -0.5, 0.1], "at least 0"), ("thresholds", ["nan", 0.1, 0.1], "at least 0"),
     ("thresholds", [0.1, True, 0.1], "at least 0"), ("thresholds", [0.1, 1, 0.1], "another type"),
@@ -265,7 +267,8 @@ def test_hostile_fields(field, value, words, tmp_path):
 def test_hostile_texts_of_a_threshold(text, tmp_path):
     npcbnet.save(small_net((0.1, 0.125, 0.1)), tmp_path / "good.npz")
     manifest, entries = unpack((tmp_path / "good.npz").read_bytes())
-    refused(pack(tmp_path / "bad.npz", json.dumps(manifest).replace("0.125", text).encode(), entries), "threshold|NaN|finite|JSON|digits")
+    data = json.dumps(manifest).replace("0.125", text).encode()
+    refused(pack(tmp_path / "bad.npz", data, entries), "threshold|finite number|digits")
 
 
 def test_a_missing_part_and_a_thousand_exits(tmp_path):

@@ -1,4 +1,4 @@
-"""Nets with several early exits in the engine: the layers' answers and exits, in any company, on any number of threads."""
+"""Nets with several early exits in the engine: the layers' answers and exits, in any company, on any threads."""
 import ctypes
 
 import numpy as np

@@ -7,8 +7,8 @@
     stage3   conv 96->96 3x3, ReLU, conv 96->64 3x3, ReLU, pool, FC 1024->256->128->10         -> exit 3
 
 Pools are 3x3 with stride 2, in ceil mode. In the authors' code the branches hang on the raw outputs of the second and
-third convolution; there the ReLU (after the second also pool and LRN) stands in both ways, here once in the stage, which
-computes the same.
+third convolution; there the ReLU (after the second also pool and LRN) stands in both ways, here once in the stage,
+which computes the same.
 """
 from npcbnet.layers import Conv2d, Dense, Dropout, Flatten, LocalResponseNorm, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets.multiexit import MultiExit

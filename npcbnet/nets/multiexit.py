@@ -124,7 +124,7 @@ class MultiExit(Model):
         return *answer, None
 
     def _run_stage(self, number, x, places, answer, lines):
-        """Stage `number` (1 is the first) and its exit: x (M, ...), places (M,), rows of the answer (p, entropy, exits).
+        """Stage `number`, from 1 on, and its exit: x (M, ...), places (M,) of the rows of answer (p, entropy, exits).
 
         Who stays joins the line for the next stage, with the stage's output.
         """

@@ -19,7 +19,7 @@ PICTURE = 11    # address of the converted images, (N, C, H, W) float32; 0: nobo
 LAST = 12       # 1 when no image is left to begin with
 STAYS = 14      # bit i: image i of the group goes on
 IDS = 16        # numbers of the images of the group, LANES of them
-LINES = IDS + LANES         # behind each exit a line: how many images wait there, then their numbers, at most two groups
+LINES = IDS + LANES         # behind each exit a line: how many images wait, then their numbers, at most two groups
 
 WAITING_IDS = 1             # where the numbers begin in a line
 LINE = 8 + 2 * LANES

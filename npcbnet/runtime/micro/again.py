@@ -1,6 +1,7 @@
 """The end of a program with lines: once no image is left to begin with, what still waits has its turn.
 
-row: context, back (how many rows back the first line's `begin` lies, as a negative number). Returns `back` then, else 0.
+row: context, back (how many rows back the first line's `begin` lies, as a negative number). Returns `back` then, else
+0.
 """
 from npcbnet.runtime import context
 from npcbnet.runtime.assembler import NUMBER

@@ -3,9 +3,10 @@
     p = softmax(z)      H = ln sum exp(z - max) - sum p (z - max)      label = the first of the largest
 
 At an exit that is not the last, an image leaves if H < threshold (NaN never leaves). Bits of STAYS tell who goes on;
-where nobody does, the step returns `jump`; what becomes of the images is found under IDS. (BranchyNet, section 3; CBNet, section II-B: entropy in nats.)
+where nobody does, the step returns `jump`. (BranchyNet, section 3; CBNet, section II-B: entropy in nats.)
 
-row: context, z, scratch (O rows of a group), O, number of this exit, threshold (address of a float), jump. fixed: group, early (1: images that stay are not answered).
+row: context, z, scratch (O rows of a group), O, number of this exit, threshold (address of a float), jump. fixed:
+group, early (1: images that stay are not answered).
 """
 from npcbnet.runtime import context
 from npcbnet.runtime.assembler import FLOAT, NUMBER

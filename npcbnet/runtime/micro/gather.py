@@ -5,8 +5,8 @@
 
 Two groups may wait: what is left of the last, and all of this one.
 
-row: context, x (what the stage behind the exit reads), the line's maps (two such, one behind the other), length of a map
-in floats of one image, place of the line in the context. fixed: group.
+row: context, x (what the stage behind the exit reads), the line's maps (two such, one behind the other), length of a
+map in floats of one image, place of the line in the context. fixed: group.
 """
 from npcbnet.runtime import context
 from npcbnet.runtime.assembler import FLOAT, NUMBER

@@ -45,7 +45,7 @@ def write(f, kernel, stride, pad, mean, counts_padding):
 
 
 def _columns(f, x, channel, x_row, q, top, bottom, kernel, stride, pad, mean):
-    """(column of the kernel, a vector of what windows q, q + 1, ... have there in rows top to bottom) of all columns."""
+    """(column of the kernel, a vector of what windows q, q + 1, ... have there in rows top to bottom), one by one."""
     wide, starts = f"<{f.lanes * stride} x float>", range(0, kernel, stride)
     with f.loop(top, bottom, carried=[f.constant(0.0 if mean else float("-inf"), wide) for _ in starts]) as row:
         line = f.at(x, channel + row.number * x_row)
