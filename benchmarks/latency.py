@@ -12,6 +12,8 @@ import numpy as np
 import npcbnet
 from benchmarks import results
 from npcbnet import data, judge, modelfile
+from npcbnet.exits import exit_shares
+from npcbnet.nets import MultiExit
 from npcbnet.training import one_blas_thread
 
 
@@ -24,7 +26,8 @@ def measure(dataset, count, rounds):
         measured = judge.latencies(models, images, rounds)
     rows = []
     for name, model in models.items():
-        macs = model.macs((model.explain(images).exit == 1).mean()) if model.kind == "branchynet" else model.macs()
+        early = exit_shares(model.explain(images).exit, len(model.branches)) if isinstance(model, MultiExit) else None
+        macs = model.macs(early) if early else model.macs()
         rows.append({"model": name, "macs": macs, **vars(measured[name])})
     return rows
 

@@ -1,7 +1,7 @@
 """The figures of `measure` as a page for the terminal."""
 from npcbnet import machine
 
-KINDS = {"classifier": "Classifier", "branchynet": "BranchyNet", "cbnet": "CBNet"}
+KINDS = {"classifier": "Classifier", "branchynet": "BranchyNet", "cbnet": "CBNet", "multiexit": "MultiExit"}
 
 
 def text(result):

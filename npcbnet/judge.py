@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npcbnet import runtime
-from npcbnet.exits import leaves
-from npcbnet.nets import BranchyNet, CBNet, lightweight
+from npcbnet.exits import exit_shares, leaves
+from npcbnet.nets import BranchyNet, CBNet, MultiExit, lightweight
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,13 @@ def _timed(predictor, image):
     return (time.perf_counter() - start) * 1e3
 
 
-def rows(models, branchynet: BranchyNet, images, labels, measured):
+def rows(models, branchynet: MultiExit, images, labels, measured):
     """One row of the report per {name: model}; measured: {name: Latency}.
 
-    Easy are the images that leave `branchynet` early, hard the others; no label takes part in that. exit_rate is the
-    share that leaves early: of BranchyNet itself, and for CBNet of the images before (exit_rate) and after conversion
-    (exit_rate_converted), both judged by BranchyNet's branch.
+    Easy are the images that leave `branchynet` at its first exit, hard the others; no label takes part in that.
+    exit_rate is the share that leaves early: of BranchyNet itself, and for CBNet of the images before (exit_rate) and
+    after conversion (exit_rate_converted), both judged by BranchyNet's branch. exit_rates, of a net with more exits, is
+    a list: the share that takes each, the last one, too.
     """
     early = branchynet.explain(images).exit == 1
     table = []
@@ -69,6 +70,8 @@ def rows(models, branchynet: BranchyNet, images, labels, measured):
             row["exit_rate"] = float(early.mean())
         if isinstance(model, BranchyNet):
             row["macs"], row["threshold"] = model.macs(early.mean()), model.threshold
+        elif isinstance(model, MultiExit):
+            row.update(exits_row(model, model.explain(images).exit))
         if isinstance(model, CBNet):
             converted = model.convert(images)
             row["exit_rate_converted"] = float((branchynet.explain(converted).exit == 1).mean())
@@ -76,12 +79,18 @@ def rows(models, branchynet: BranchyNet, images, labels, measured):
     return table
 
 
+def exits_row(model: MultiExit, exits):
+    """What a row says about a net's exits and what they save; exits (N,): those that images took, from 1 on."""
+    shares = exit_shares(exits, len(model.stages))
+    return {"exit_rates": list(shares), "thresholds": list(model.thresholds), "macs": model.macs(shares[:-1])}
+
+
 def share(flags):
     """Share of True, None of nothing."""
     return float(np.mean(flags)) if len(flags) else None
 
 
-def exit_entropies(branchynet: BranchyNet, images):
-    """Entropy (N,) in nats at the early exit, and whether each image leaves there (N,) bool."""
+def exit_entropies(branchynet: MultiExit, images):
+    """Entropy (N,) in nats at the first exit, and whether each image leaves there (N,) bool."""
     entropy = lightweight(branchynet).explain(images).entropy
-    return entropy, leaves(entropy, branchynet.threshold)
+    return entropy, leaves(entropy, branchynet.thresholds[0])

@@ -43,7 +43,6 @@ FORM = {"hidden": list, "activations": list, "halve_input": bool, "halve_output"
         "total": (int, float)}  # a converter's configuration; a quantised one has QUANTISED, too
 QUANTISED = "quantised"
 CONV_FORM = {"channels": list, "strides": list, "batch_norm": bool}  # of a converter of convolutions
-SOURCE = {"branch": "stem", "trunk": "stem", "decoder": "encoder"}  # the part before a part; others take the image
 
 
 def build(model, arrays, coded):
@@ -154,7 +153,7 @@ def _check_config(config):
     for field, value in config.items():
         if field == "converter":
             _check_form(value)
-        elif field not in ("input_shape", "class_names", "threshold"):
+        elif field not in ("input_shape", "class_names", "threshold", "thresholds"):
             _check_layers(value, field)
 
 
@@ -232,11 +231,8 @@ def _check_sizes(model):
     count = sum(math.prod(shape) for shape in model.param_shapes().values())
     if count > MAX_PARAMETERS:
         raise damaged(f"a model of {count:.3g} parameters; at most {MAX_PARAMETERS:,} are supported")
-    for part in model.parts:
-        start = model.input_shape
-        if part in SOURCE:
-            start = getattr(model, SOURCE[part]).output_shape(start)
-        largest = getattr(model, part).peak(start)
+    for part, shape in model.input_shapes().items():
+        largest = getattr(model, part).peak(shape)
         if largest > MAX_MAP:
             raise damaged(f"a layer in {part!r} makes {largest:.3g} values of one image; "
                           f"at most {MAX_MAP:,} are supported")

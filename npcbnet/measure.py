@@ -10,7 +10,8 @@ import numpy as np
 from npcbnet import modelfile, runtime
 from npcbnet.data.trial import test_images
 from npcbnet.errors import UsageError
-from npcbnet.nets import BranchyNet
+from npcbnet.exits import exit_shares
+from npcbnet.nets import MultiExit
 from npcbnet.roofline import rooflines
 from npcbnet.runtime import context
 from npcbnet.runtime.layerwise import Layerwise
@@ -31,7 +32,7 @@ def measure(name, batches=(1, 256), threads=1, images=None, rounds=30):
             raise UsageError(f"{what} must be at least 1, not {number}")
     model, predictor, start = started(name, threads)
     pixels, source = test_images(model, images)
-    exits = predictor.explain(pixels).exit if isinstance(model, BranchyNet) else np.ones(len(pixels), np.int64)
+    exits = predictor.explain(pixels).exit if isinstance(model, MultiExit) else np.ones(len(pixels), np.int64)
     rows = [row for batch in batches for row in timed_rows(predictor, model, pixels, exits, batch, rounds)]
     result = {"model": str(name), "kind": model.kind, "input_shape": list(model.input_shape),
               "parameters": model.parameter_count(), "threads": threads, "images": source, "rounds": rounds,
@@ -41,7 +42,8 @@ def measure(name, batches=(1, 256), threads=1, images=None, rounds=30):
         result["overhead"] = overhead(predictor, native, pixels[:1], rounds)
         result["engine_bytes"] = native.engine_bytes(threads)
         whole = {row["batch"]: row["p50_us"] for row in rows if row["exit"] is None}
-        result["roofline"] = rooflines(model, whole, np.mean(exits == 1), native.group, threads)
+        early = exit_shares(exits, len(model.branches)) if isinstance(model, MultiExit) else ()
+        result["roofline"] = rooflines(model, whole, early, native.group, threads)
     return result
 
 
@@ -75,12 +77,12 @@ def resident_bytes():
 
 
 def timed_rows(predictor, model, pixels, exits, batch, rounds):
-    """A row for all images, and for a BranchyNet one for those of each exit, at one batch size; all taking turns.
+    """A row for all images, and for a net with early exits one for those of each exit, at one batch size, in turns.
 
     layers_p50_us: of the same images layer by layer, where `predictor` is something else.
     """
     places = {None: np.arange(len(pixels))}
-    if isinstance(model, BranchyNet):
+    if isinstance(model, MultiExit):
         places.update({int(number): np.flatnonzero(exits == number) for number in np.unique(exits)})
     layers = None if isinstance(predictor, Layerwise) else Layerwise(model)
     inputs = {number: _batches(pixels[there], batch) for number, there in places.items()}
@@ -119,7 +121,7 @@ def _us(predictor, arrays):
 class Native:
     """A model's program for one image, called as a Predictor calls it, with none of Python's work around it.
 
-    answers: arrays that `run(start)` fills: probabilities, label, exit, its entropy, that at the first exit.
+    answers: arrays that `run(start)` fills: probabilities, label, exit, its entropy, those at the early exits.
     """
 
     def __init__(self, model):
@@ -130,7 +132,8 @@ class Native:
         self.placed = [program_of(model, kernels, vectors).place() for vectors in (0, 1)]
         self.start, self.group = self.placed[0].start, self.placed[1].program.group
         self.answers = [np.zeros(size, dtype) for size, dtype in
-                         ((model.classes, np.float32), (1, np.int64), (1, np.int64), (1, np.float32), (1, np.float32))]
+                         ((model.classes, np.float32), (1, np.int64), (1, np.int64), (1, np.float32),
+                          (len(model.parts), np.float32))]
 
     def take(self, pixels):
         """Point the program to one image, (1, C, H, W) uint8, which must stay alive."""

@@ -24,7 +24,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def save(model, path, dtype="float32"):
-    """Write a BranchyNet, CBNet or Classifier, with its `record`, to exactly `path`: the whole file or nothing.
+    """Write a BranchyNet, CBNet, Classifier or MultiExit and its `record` to exactly `path`: the whole file or nothing.
 
     dtype: "float32" keeps every bit; "float16" is half as large and rounds each parameter to 11 bits. The integers and
     scales of quantised layers are stored as they are, weights that share few values (npcbnet.compress.share) as codes.

@@ -10,13 +10,10 @@ import numpy as np
 
 from npcbnet import __version__, conversion, judge, machine, modelfile, pictures, recipes, report
 from npcbnet.errors import DataError
-from npcbnet.exits import PAPER_THRESHOLDS, calibrate, probabilities_and_entropy
+from npcbnet.exits import PAPER_THRESHOLDS, choose, outputs_judged
 from npcbnet.nets import CBNet, Converter, branchynet_lenet, lenet, lightweight
 from npcbnet.progress import say
 from npcbnet.training import BranchyNetTask, ClassifierTask, fit, one_blas_thread
-
-
-COST_OF_EXITS = 0.0005  # accuracy; without it one lucky image can forbid all but the smallest thresholds
 
 
 class Stages:
@@ -74,10 +71,8 @@ class Stages:
             return PAPER_THRESHOLDS.get(recipes.family(self.dataset), 0.05)
         if wanted != "auto":
             return float(wanted)
-        early, late = net.both_exits(held.images)
-        right_early, right_late = early.argmax(axis=1) == held.labels, late.argmax(axis=1) == held.labels
-        entropy = probabilities_and_entropy(early)[1]
-        return calibrate(entropy, right_early, right_late, target_accuracy=right_late.mean() - COST_OF_EXITS)
+        threshold, = choose(*outputs_judged(net.all_exits(held.images), held.labels), net.macs)
+        return threshold
 
     def targets(self, name, branchynet):
         """The Targets that the converter of recipe `name` learns; the same ones whenever they are asked for."""

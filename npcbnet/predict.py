@@ -41,8 +41,10 @@ def main(arguments=None):
         if options.json:
             print(json.dumps(rows, indent=2))
         else:
+            exits = len(getattr(model, "stages", ()))
             for row in rows:
-                print(f"{row['image']}: {row['label']} ({row['confidence']:.1%})")
+                taken = f", exit {row['exit']} of {exits}" if exits else ""
+                print(f"{row['image']}: {row['label']} ({row['confidence']:.1%}){taken}")
 
     return run_command(go)
 

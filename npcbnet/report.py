@@ -13,7 +13,7 @@ from npcbnet.files import write_text
 
 WIDEST = 120  # characters of the terminal's table
 NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweight DNN, no converter", "cbnet": "CBNet",
-         "adadeep": "AdaDeep", "subflow": "SubFlow", "alexnet": "AlexNet", "caenet": "CAE-Net"}
+         "adadeep": "AdaDeep", "subflow": "SubFlow", "balexnet": "B-AlexNet", "alexnet": "AlexNet", "caenet": "CAE-Net"}
 BASELINES = ("lenet", "alexnet")  # what the other models of a run are compared with
 CAPTIONS = {  # by the first word of a picture's file name, which a model's name may follow: exits-cbnet.png
     "loss": "Training loss and what was measured on validation data, stage by stage",
@@ -102,6 +102,10 @@ def model_name(row, facts=None):
     if kind == "branchynet" and not recipe:
         threshold = known.get("threshold")
         return f"BranchyNet at T = {threshold:.3g}" if isinstance(threshold, int | float) else "BranchyNet at T"
+    thresholds = row.get("thresholds")
+    if isinstance(thresholds, list) and not recipe:
+        return f"{NAMES.get(kind, kind)} at T = " + ", ".join(
+            "∞" if threshold is None else f"{threshold:.3g}" for threshold in thresholds)
     if kind == "cbnet":
         recipe = recipe or known.get("recipe")
         recipe = f"{recipe}, not the paper's" if recipe == "residual" else recipe
@@ -113,6 +117,10 @@ def model_name(row, facts=None):
 
 def _percent(row, key, baseline, unit):
     return f"{100 * row[key]:.2f}"
+
+
+def _percents(row, key, baseline, unit):
+    return " / ".join(f"{100 * share:.1f}" for share in row[key])
 
 
 def _whole(row, key, baseline, unit):
@@ -142,8 +150,10 @@ COLUMNS = (
             "test images whose entropy at the early exit is below T"),
     _Column("exit_rate_converted", "early exits, converted %", "conv. %", _percent,
             "the same, once the converter has made easy images of them"),
+    _Column("exit_rates", "taken exits %", "exits %", _percents,
+            "of a net with several early exits: test images that take each exit, from the first to the last"),
     _Column("macs", "MACs", "MACs", _whole,
-            "multiply-adds an image; for BranchyNet the mean over the test images: one that leaves skips the rest"),
+            "multiply-adds an image; with early exits the mean over the test images: one that leaves skips the rest"),
     _Column("macs", "fewer than {baseline}", None, _times_baseline,
             "{baseline}'s multiply-adds divided by this model's"),
     _Column("parameters", "parameters", "params", _whole, "trained numbers"),
@@ -166,7 +176,7 @@ def _columns(rows):
 
 def _cell(column, row, rows, unit):
     """A cell's text, or None where the row has no such number."""
-    if not isinstance(row.get(column.key), int | float):
+    if not isinstance(row.get(column.key), list if column.form is _percents else int | float):
         return None
     return column.form(row, column.key, _baseline(rows), unit)
 

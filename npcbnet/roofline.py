@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npcbnet.layers.base import aligned_empty
-from npcbnet.nets import BranchyNet, CBNet
+from npcbnet.nets import CBNet, MultiExit
 from npcbnet.runtime.fuse import fuse
 
 MAIN_MEMORY = 64 << 20  # bytes: more than a Raspberry Pi's caches hold, and most PCs'
@@ -35,11 +35,12 @@ class Work:
 
 
 def work_of(model, exit_rate=0.0):
-    """The Work of a model; exit_rate: share of the images that leave a BranchyNet early, its trunk is for the rest."""
+    """The Work of a model; exit_rate: as MultiExit.macs, of a net with early exits: later stages are for the rest."""
     shape = model.input_shape
-    if isinstance(model, BranchyNet):
-        inner = model.stem.output_shape(shape)
-        parts = [(model.stem, shape, 1), (model.branch, inner, 1), (model.trunk, inner, 1 - exit_rate)]
+    if isinstance(model, MultiExit):
+        shares = model.reached(exit_rate)
+        parts = [(getattr(model, part), before, shares[i // 2])
+                 for i, (part, before) in enumerate(model.input_shapes().items())]
     elif isinstance(model, CBNet):
         parts = [([*model.encoder, *model.decoder], shape, 1), (model.net, shape, 1)]
     else:
@@ -109,10 +110,10 @@ class Peaks:
 def rooflines(model, us, early, group, threads):
     """For each batch size in `us`, {images: microseconds per image}: what is asked for, the peaks, the shares reached.
 
-    early: share of the images that leave a BranchyNet early; group: images that the engine works on together. More
+    early: shares of the images that leave at early exits; group: images that the engine works on together. More
     images than one group may use all threads. Raises ImportError where there is no engine.
     """
-    peaks, work, lines = Peaks(), work_of(model, early if isinstance(model, BranchyNet) else 0.0), []
+    peaks, work, lines = Peaks(), work_of(model, early), []
     for batch, time_us in us.items():
         together = 1 if batch < group // 2 else min(batch, group)
         workers = min(threads, max(1, batch // group))

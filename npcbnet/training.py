@@ -78,9 +78,10 @@ class ClassifierTask:
 
 
 class BranchyNetTask:
-    """BranchyNet's joint loss: the plain sum of both exits' cross-entropies; every image goes to both exits.
+    """BranchyNet's joint loss: the plain sum of all exits' cross-entropies; every image goes to all exits.
 
-    The stem's backward receives the sum of what branch and trunk send back.
+    net: a BranchyNet, or a MultiExit with more exits. A stage's backward receives the sum of what its branch and the
+    next stage send back.
     """
 
     def __init__(self, net, labels):
@@ -102,16 +103,20 @@ class BranchyNetTask:
     def gradients(self, x, index, count, rng):
         """As ClassifierTask.gradients."""
         net, labels = self.net, self.labels[index]
-        shared, stem_backward = net.stem.forward(x, True, rng)
-        total, dshared, grads = 0.0, 0, {}
-        for part, head in (("branch", net.branch), ("trunk", net.trunk)):
-            z, backward = head.forward(shared, True, rng)
+        total, backwards, from_branches, grads = 0.0, [], [], {}
+        for stage, branch, name in zip(net.stages, net.branches, net.parts[1::2]):
+            x, backward = stage.forward(x, True, rng)
+            z, branch_backward = branch.forward(x, True, rng)
             loss, dz = cross_entropy(z, labels, count)
-            back, own = backward(dz)
-            total, dshared = total + loss, dshared + back
-            grads.update((f"{part}.{name}", gradient) for name, gradient in own.items())
-        grads.update((f"stem.{name}", gradient) for name, gradient in stem_backward(dshared, need_dx=False)[1].items())
-        return total, grads
+            back, grads[name] = branch_backward(dz)
+            total, backwards, from_branches = total + loss, [*backwards, backward], [*from_branches, back]
+        z, backward = net.stages[-1].forward(x, True, rng)
+        loss, dz = cross_entropy(z, labels, count)
+        dx, grads[net.parts[-1]] = backward(dz)
+        for i in range(len(backwards) - 1, -1, -1):
+            dx, grads[net.parts[2 * i]] = backwards[i](from_branches[i] + dx, need_dx=i > 0)
+        return total + loss, {f"{part}.{name}": gradient for part, own in grads.items()
+                              for name, gradient in own.items()}
 
 
 def rate_factor(plan, step, steps):

@@ -9,7 +9,7 @@ from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
                             GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6,
                             Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, initialise)
-from npcbnet.nets import BranchyNet, Classifier
+from npcbnet.nets import BranchyNet, Classifier, MultiExit
 
 
 def why_no_engine():
@@ -197,12 +197,30 @@ def random_branchynet(seed, lengths):
     rng = np.random.default_rng(seed)
     shape, classes = random_images_shape(rng), int(rng.integers(2, 13))
     stem, shared = random_layers(rng, shape, lengths[0])
-    parts = [Sequential(stem)]
-    for length in lengths[1:]:
-        layers, behind = random_layers(rng, shared, length)
-        parts.append(Sequential(layers + to_logits(rng, behind, classes)))
+    parts = [Sequential(stem), *(random_head(rng, shared, length, classes) for length in lengths[1:])]
     parts = [perhaps_lighter(filled(part, rng), rng) for part in parts]
     return BranchyNet(*parts, 0.0, shape, names(classes))
+
+
+def random_head(rng, shape, length, classes):
+    """About `length` random layers, and what makes them end in logits."""
+    layers, behind = random_layers(rng, shape, length)
+    return Sequential(layers + to_logits(rng, behind, classes))
+
+
+def random_multiexit(seed, lengths):
+    """A MultiExit with about as many random layers in its stages as lengths say; thresholds 0."""
+    rng = np.random.default_rng(seed)
+    shape, classes = random_images_shape(rng), int(rng.integers(2, 13))
+    stages, branches, before = [], [], shape
+    for length in lengths[:-1]:
+        layers, before = random_layers(rng, before, length)
+        stages.append(Sequential(layers))
+        branches.append(random_head(rng, before, int(rng.integers(0, 3)), classes))
+    stages.append(random_head(rng, before, lengths[-1], classes))
+    for part in (*stages, *branches):
+        perhaps_lighter(filled(part, rng), rng)
+    return MultiExit(stages, branches, [0.0] * len(branches), shape, names(classes))
 
 
 def assert_same_logits(p, q, tolerance=1e-5):

@@ -11,7 +11,7 @@ from npcbnet.data import published
 from npcbnet.errors import UsageError
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Residual, Sequential, initialise
-from npcbnet.nets import Classifier, branchynet_lenet
+from npcbnet.nets import Classifier, balexnet, branchynet_lenet
 from npcbnet.runtime.layerwise import Layerwise
 
 needs_engine = pytest.mark.skipif(not COMPILED, reason="there is no engine without compiled code")
@@ -99,6 +99,10 @@ def test_work_of_a_residual_and_of_images_that_leave():
     assert roofline.work_of(model).map_bytes == 4 * (144 + 100 + 100 + 150 + 150 + 100 + 100 + 3)
     branchy = npcbnet.load("mnist-branchynet")
     assert roofline.work_of(branchy, 0.75).multiply_adds == pytest.approx(branchy.macs(0.75), abs=0.5)
+    several = balexnet((3, 32, 32), tuple("0123456789"), np.random.default_rng(0))
+    assert roofline.work_of(several).multiply_adds == several.macs()
+    early = (0.5, 0.25)
+    assert roofline.work_of(several, early).multiply_adds == pytest.approx(several.macs(early), abs=1.5)
 
 
 @needs_engine

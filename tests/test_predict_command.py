@@ -36,7 +36,8 @@ def test_it_says_what_predict_says(model_file, images, capsys):
     assert [row["exit"] for row in rows] == answer.exit.tolist()
     assert predict.main([model_file, paths[0], "--invert"]) == 0
     inverted = npcbnet.load(model_file).explain(255 - pixels[0])
-    assert capsys.readouterr().out == f"{paths[0]}: {'abc'[inverted.label[0]]} ({inverted.confidence[0]:.1%})\n"
+    assert capsys.readouterr().out == f"{paths[0]}: {'abc'[inverted.label[0]]} ({inverted.confidence[0]:.1%}), " \
+        f"exit {inverted.exit[0]} of 2\n"
 
 
 @pytest.mark.parametrize("words, says", [

@@ -2,6 +2,7 @@
 from contextlib import contextmanager
 
 from npcbnet.layers import Container
+from npcbnet.nets import MultiExit
 from npcbnet.nets.images import as_floats, as_images
 
 CHUNK = 64
@@ -42,13 +43,11 @@ def _watched(layer, forward, see):
 def run_everything(model, images):
     """Let images (N, C, H, W) through every part of a net, also through those that they would not reach."""
     images = as_images(images, model.input_shape)
+    if isinstance(model, MultiExit):
+        model.all_exits(images)
+        return
     for start in range(0, len(images), CHUNK):
         x = as_floats(images[start:start + CHUNK])
         if hasattr(model, "converter"):
             x = model.converter.picture(model.converter.forward(x)[0])
-        if hasattr(model, "stem"):
-            shared = model.stem.forward(x)[0]
-            for exit in (model.branch, model.trunk):
-                exit.forward(shared)
-        else:
-            model.net.forward(x)
+        model.net.forward(x)

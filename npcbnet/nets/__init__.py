@@ -1,5 +1,6 @@
 """The networks of the CBNet paper and larger ones, and the closed table of kinds that a model file may hold."""
 from npcbnet.nets.alexnet import alexnet
+from npcbnet.nets.balexnet import balexnet
 from npcbnet.nets.branchynet import BranchyNet, branchynet_lenet, lightweight
 from npcbnet.nets.caenet import caenet
 from npcbnet.nets.cbnet import CBNet
@@ -9,9 +10,11 @@ from npcbnet.nets.converter import TABLE_I, Converter, ConverterConfig
 from npcbnet.nets.lenet import lenet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
 from npcbnet.nets.model import Explanation, Model
+from npcbnet.nets.multiexit import MultiExit, cut_at_exit
 
 __all__ = ["BranchyNet", "CBNet", "Classifier", "ConvConverter", "ConvConverterConfig", "Converter", "ConverterConfig",
-           "Explanation", "KINDS", "Model", "TABLE_I", "alexnet", "branchynet_lenet", "caenet", "lenet", "lightweight",
+           "Explanation", "KINDS", "Model", "MultiExit", "TABLE_I", "alexnet", "balexnet", "branchynet_lenet", "caenet",
+           "cut_at_exit", "lenet", "lightweight",
            "mobilenetv2", "truncate"]
 
-KINDS = {model.kind: model for model in (BranchyNet, CBNet, Classifier)}
+KINDS = {model.kind: model for model in (BranchyNet, CBNet, Classifier, MultiExit)}

@@ -40,6 +40,9 @@ class CBNet(Model):
         shape = tuple(config["input_shape"])
         return cls(make(form, shape), Classifier(from_config(config["net"]), shape, config["class_names"]))
 
+    def input_shapes(self):
+        return {**super().input_shapes(), "decoder": self.encoder.output_shape(self.input_shape)}
+
     def macs(self):
         """Multiply-adds for one image, converter and classifier."""
         return self.converter.macs() + self.classifier.macs()

@@ -88,6 +88,10 @@ class Model(ABC):
             part, name = key.split(".", 1)
             getattr(self, part).params = {name: array}
 
+    def input_shapes(self):
+        """{part: shape of one of its inputs}."""
+        return dict.fromkeys(self.parts, self.input_shape)
+
     def parameter_count(self):
         """Number of parameters that are learned; publications count no others."""
         measured = self.statistics

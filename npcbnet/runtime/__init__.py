@@ -1,7 +1,7 @@
 """The engine: a trained model as one native call, with the answers that its layers give.
 
     from npcbnet import runtime
-    predictor = runtime.compile(model)         # a Classifier, BranchyNet, CBNet or Converter
+    predictor = runtime.compile(model)         # a Classifier, MultiExit, CBNet or Converter
     labels = predictor.predict(images)
 
 The README beside this file draws how it works. It needs llvmlite, which comes with Numba; without it, the layers

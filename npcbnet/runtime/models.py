@@ -1,11 +1,11 @@
-"""Whole networks as programs: a classifier, a BranchyNet with its exit, a converter, a CBNet."""
+"""Whole networks as programs: a classifier, a net with early exits, a converter, a CBNet."""
 import math
 from dataclasses import replace
 
 import numpy as np
 
 from npcbnet.layers import Clip, Softmax
-from npcbnet.nets import BranchyNet, CBNet, Classifier
+from npcbnet.nets import CBNet, Classifier, MultiExit
 from npcbnet.nets.converter import Converter
 from npcbnet.runtime import context
 from npcbnet.runtime.fuse import NO_BOUNDS, TOO_FAR, Operation, fuse
@@ -26,8 +26,8 @@ def program_of(model, library, vectors):
         x = read_images(program, model.input_shape, first_pad(program, model.encoder, model.input_shape))
         x = picture(program, model.converter, x, first_pad(program, model.net, model.input_shape))
         answer(program, lower(program, model.net, x), exit=1)
-    elif isinstance(model, BranchyNet):
-        branchynet(program, model)
+    elif isinstance(model, MultiExit):
+        multi_exit(program, model)
     elif isinstance(model, Classifier):
         x = read_images(program, model.input_shape, first_pad(program, model.net, model.input_shape))
         answer(program, lower(program, model.net, x), exit=1)
@@ -37,13 +37,9 @@ def program_of(model, library, vectors):
 
 def groups_pay(model, library):
     """Are batches worked on in groups? Not where a group's largest map would lie far outside the caches."""
-    parts, shape, largest = [], model.input_shape, 0
-    if isinstance(model, BranchyNet):
-        parts = [[*model.stem, *model.branch], [*model.stem, *model.trunk]]
-    elif isinstance(model, Classifier):
-        parts = [model.net]
-    for part in parts:
-        largest = max([largest, *_sizes(fuse(part, shape))])
+    shapes = model.input_shapes() if isinstance(model, (Classifier, MultiExit)) else {}
+    largest = max((size for part, shape in shapes.items() for size in _sizes(fuse(getattr(model, part), shape))),
+                  default=0)
     return largest * library.target.lanes * 4 <= GROUP_BYTES
 
 
@@ -88,29 +84,54 @@ def divided_by_brightest(program, x, pad):
     return elementwise(program, "ratio", x, pad, other=largest.memory, spread=program.group)
 
 
-def branchynet(program, model):
-    """stem, branch, exit; the images that stay go through the trunk: at once if alone, else when a group is full."""
-    shape = model.stem.output_shape(model.input_shape)
-    pad = max(first_pad(program, part, shape) for part in (model.branch, model.trunk))
-    x = read_images(program, model.input_shape, first_pad(program, model.stem, model.input_shape))
-    shared = lower(program, model.stem, x, pad)
-    answer(program, lower(program, model.branch, shared), exit=1, threshold=model.threshold)
-    if program.group == 1:
-        answer(program, lower(program, model.trunk, shared), exit=2)
-        return
-    length, C = shared.size // program.group, shared.sides[0]
+def multi_exit(program, model):
+    """Stage, branch, exit, and so on; images that stay go on to the next stage: at once if alone, else in lines."""
+    x = read_images(program, model.input_shape, first_pad(program, model.stages[0], model.input_shape))
+    begins = []  # rows of the steps that take a group from a line
+    for number, (branch, threshold) in enumerate(zip(model.branches, model.thresholds)):
+        stage, behind = model.stages[number:number + 2]
+        shape = stage.output_shape(x.shape)
+        shared = lower(program, stage, x, max(first_pad(program, part, shape) for part in (branch, behind)))
+        answer(program, lower(program, branch, shared), number + 1, threshold)
+        x = line_up(program, shared, x, begins) if program.group > 1 else shared
+    answer(program, lower(program, model.stages[-1], x), len(model.stages))
+    if program.group > 1:
+        advance(program, x, len(begins) - 1)
+        program.drain = begins[0]
+        program.step("again", CONTEXT, begins[0] - len(program.rows))
+        for row, following in zip(begins, begins[1:]):
+            program.rows[row] = (*program.rows[row][:-1], following - row)
+
+
+def line_up(program, shared, x, begins):
+    """Behind an exit: who stays joins a line, and a full group of it goes on; returns the Map of that group.
+
+    shared: what the next stage reads; x: what the stage before has read, the line before this one if there is one.
+    """
+    number, C = len(begins), shared.sides[0]
     head = program.map(shared.shape, shared.pad, more=C + 2)  # the waiting images: two maps, one behind the other
-    waiting = replace(shared, memory=head.memory)
-    program.drain = len(program.rows)
-    program.step("gather", CONTEXT, shared.memory, waiting.memory, length, 0, group=program.group)
-    answer(program, lower(program, model.trunk, waiting), exit=2, ids=context.WAITING_IDS, then=1)
-    program.step("advance", CONTEXT, waiting.memory, length, program.drain - len(program.rows), group=program.group)
+    program.lines += 1
+    program.step("gather", CONTEXT, shared.memory, head.memory, shared.size // program.group, context.line(number),
+                 group=program.group)
+    if number:
+        advance(program, x, number - 1)
+    begins.append(len(program.rows))
+    program.step("begin", CONTEXT, context.line(number), 0, group=program.group)
+    return replace(shared, memory=head.memory)
 
 
-def answer(program, z, exit, threshold=None, ids=context.IDS, then=0):
-    """The step behind the logits z. threshold: images of higher entropy go on to the next step, if any does."""
+def advance(program, x, number):
+    """The step that ends the work on a group of line `number`, whose Map is x."""
+    program.step("advance", CONTEXT, x.memory, x.size // program.group, context.line(number), group=program.group)
+
+
+def answer(program, z, exit, threshold=None):
+    """The step behind the logits z. threshold: images of higher entropy go on to the next step.
+
+    Where none does, the program of one image ends; a group's other steps see to what waits.
+    """
     early = threshold is not None
     z = unframed(program, z)
     scratch, = program.scratch(z.shape[0] * program.group)
     program.step("answer", CONTEXT, z.memory, scratch, z.shape[0], exit, program.weight([threshold if early else 0.0]),
-                 0 if early else then, ids, group=program.group, early=int(early), **program.alone)
+                 int(program.group > 1), group=program.group, early=int(early), **program.alone)

@@ -87,7 +87,8 @@ class Program:
         self.lanes = library.target.lanes
         self.group = max(1, vectors * self.lanes)
         self.alone = {"lanes": 1} if self.group == 1 else {}  # for kernels that take one image float by float
-        self.rows, self.floats, self.drain = [], [0, 0], None
+        self.rows, self.floats = [], [0, 0]
+        self.drain, self.lines = None, 0  # the row where the images that wait in lines are answered; how many lines
         self.weights = []  # kept alive: the rows hold their addresses
         self._made, self._free = {}, {}  # maps by their place; places of maps no longer needed, by their form
 
@@ -154,7 +155,7 @@ class Placed:
         self.program = program
         self.memory = [np.zeros(floats + 32, np.float32) for floats in program.floats]
         bases = [memory.ctypes.data // 64 * 64 + 64 for memory in self.memory]  # a few floats before them may be read
-        self.context = np.zeros(context.SIZE, np.int64)
+        self.context = np.zeros(context.size(program.lines), np.int64)
         self.counter = np.zeros(8, np.int64)
         at = self.context.ctypes.data
         self.table = np.zeros((len(program.rows), WORDS), np.int64)

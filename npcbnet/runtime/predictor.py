@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from npcbnet.errors import ShapeError
-from npcbnet.nets import BranchyNet, CBNet
+from npcbnet.nets import CBNet, MultiExit
 from npcbnet.nets.converter import Converter
 from npcbnet.nets.images import as_images
 from npcbnet.nets.model import Explanation
@@ -15,8 +15,8 @@ from npcbnet.runtime.layerwise import check_classifies, check_converts, check_fi
 from npcbnet.runtime.library import KERNEL, library
 from npcbnet.runtime.models import groups_pay, program_of
 
-# Entropies that a group of images and a single image compute differ by rounding. Where the first exit's lies as near to
-# the threshold as this, the single image's decides, so that an exit never depends on the company.
+# Entropies that a group of images and a single image compute differ by rounding. Where an early exit's lies as near to
+# its threshold as this, the single image's decides, so that an exit never depends on the company.
 NEAR = 1e-2, 5e-7  # relative, absolute (nats)
 
 
@@ -34,6 +34,7 @@ class Predictor:
         self.model, self.threads = model, int(threads)
         self.input_shape, self.class_names = model.input_shape, getattr(model, "class_names", ())
         self._classes = 0 if isinstance(model, Converter) else model.classes
+        self._thresholds = model.thresholds if isinstance(model, MultiExit) else ()
         self._library = kernels or library()
         self._run_native = KERNEL(self._library.address("executor", alone=False))
         self._run_alone = KERNEL(self._library.address("executor", alone=True))
@@ -49,7 +50,7 @@ class Predictor:
         C, H, W = self.input_shape
         self._p, self._picture = np.zeros((1, max(1, self._classes)), np.float32), np.zeros((1, C, H, W), np.float32)
         self._label, self._exit = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        self._entropies = np.zeros(2, np.float32)
+        self._entropies = np.zeros(1 + len(self._thresholds), np.float32)  # at the exit taken, at each early one
         self._views = {}  # of one image's pixels: {(shape, number of its type): (the array, its address, is it float?)}
         for dtype in (np.uint8, np.float32):
             pixels = np.zeros((C, H, W), dtype)
@@ -133,14 +134,16 @@ class Predictor:
     def _fill(self, images, count, pictures):
         """Fresh arrays for the answers, filled."""
         label, exits = np.empty((2, count), np.int64)
-        p, entropies = np.empty((count, self._classes), np.float32), np.empty((2, count), np.float32)
+        p, entropies = (np.empty(shape, np.float32) for shape in ((count, self._classes),
+                                                                  (1 + len(self._thresholds), count)))
+        entropies[2:] = np.nan  # not every image comes to the second exit
         converted = np.empty((count, *self.input_shape), np.float32) if pictures or not self._classes else None
-        arrays = {context.IMAGES: images, context.P: p, context.ENTROPY: entropies[0], context.EARLY: entropies[1],
+        arrays = {context.IMAGES: images, context.P: p, context.ENTROPY: entropies[0], context.EARLY: entropies[1:],
                   context.LABEL: label, context.EXIT: exits, context.PICTURE: converted}
         if count:
             self._run(arrays, images, count)
-        if isinstance(self.model, BranchyNet) and count >= self._least_group() and self._group.group > 1:
-            self._decide_again(arrays, images, entropies[1])
+        if self._thresholds and count >= self._least_group() and self._group.group > 1:
+            self._decide_again(arrays, images, entropies[1:])
         return label, p, entropies[0], exits, converted
 
     def _least_group(self):
@@ -163,7 +166,7 @@ class Predictor:
             for place, array in arrays.items():
                 ctx[place] = 0 if array is None else array.ctypes.data
             ctx[context.IS_FLOAT], ctx[context.COUNT] = images.dtype == np.float32, count
-            ctx[context.LAST] = ctx[context.WAITING] = 0
+            ctx[context.LAST] = 0
             placed.share(crew[0].counter)
         crew[0].counter[0] = 0
         mine, *theirs = [partial(self._run_native, placed.start) for placed in crew]
@@ -174,10 +177,12 @@ class Predictor:
             as_images(images, self.input_shape)
 
     def _decide_again(self, arrays, images, early):
-        """Answer anew, one by one, the images whose first exit hangs on rounding."""
-        threshold = self.model.threshold
-        if not 0 < threshold < np.inf:  # none leaves, or all do
-            return
-        for i in np.flatnonzero(np.abs(early.astype(np.float64) - threshold) <= NEAR[0] * threshold + NEAR[1]):
+        """Answer anew, one by one, the images for which an exit hangs on rounding. early: (exits, N)."""
+        near = np.zeros(len(images), bool)
+        for entropy, threshold in zip(early.astype(np.float64), self._thresholds):
+            if 0 < threshold < np.inf:  # else none leaves, or all do
+                near |= np.abs(entropy - threshold) <= NEAR[0] * threshold + NEAR[1]
+        once_more = np.empty((len(early), 1), np.float32)
+        for i in np.flatnonzero(near):
             some = {place: None if array is None else array[i:i + 1] for place, array in arrays.items()}
-            self._run(some, images[i:i + 1], 1)
+            self._run({**some, context.EARLY: once_more}, images[i:i + 1], 1)

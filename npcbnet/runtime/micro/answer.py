@@ -5,8 +5,8 @@
 At an exit that is not the last, an image leaves if H < threshold (NaN never leaves). Bits of STAYS tell who goes on;
 where nobody does, the step returns `jump`. (BranchyNet, section 3; CBNet, section II-B: entropy in nats.)
 
-row: context, z, scratch (O rows of a group), O, number of this exit, threshold (address of a float), jump,
-place of the images' numbers in the context. fixed: group, early (1: images that stay are not answered).
+row: context, z, scratch (O rows of a group), O, number of this exit, threshold (address of a float), jump. fixed:
+group, early (1: images that stay are not answered).
 """
 from npcbnet.runtime import context
 from npcbnet.runtime.assembler import FLOAT, NUMBER
@@ -16,7 +16,7 @@ from npcbnet.runtime.micro import vectors
 def write(f, group, early):
     """The function's text. With a group of 1, `lanes` must be 1, too."""
     ctx, z, scratch = f.pointers(0, 3)
-    O, number, threshold, jump, ids = f.number(3), f.number(4), f.pointer(5), f.number(6), f.number(7)
+    O, number, threshold, jump = f.number(3), f.number(4), f.pointer(5), f.number(6)
     here = f.load(ctx, context.HERE, NUMBER)
     stays = f.constant(0, NUMBER)
     for u in range(0, group, f.lanes):
@@ -25,7 +25,7 @@ def write(f, group, early):
         label = f.select(f.unordered(scale, scale), f.constant(0, label.type), label)
         lowest = f.load(threshold, 0, FLOAT)
         for lane in range(f.lanes):
-            stays = _one(f, ctx, u + lane, here, ids, number, O, early,
+            stays = _one(f, ctx, u + lane, here, number, O, early,
                          _lane(f, entropy, lane), _lane(f, label, lane), _lane(f, scale, lane),
                          f.at(scratch, lane), lowest, stays)
     f.store(stays, f.at(ctx, context.STAYS, NUMBER))
@@ -71,7 +71,7 @@ def _lane(f, value, lane):
     return f.emit(f"extractelement {value.type} {value.name}, i64 {lane}", inner)
 
 
-def _one(f, ctx, lane, here, ids, number, O, early, entropy, label, scale, shares, threshold, stays):
+def _one(f, ctx, lane, here, number, O, early, entropy, label, scale, shares, threshold, stays):
     """Answer image `lane` of the group, if there is one and it leaves; returns `stays` with its bit set if it stays."""
     def address(place):
         return f.emit(f"inttoptr i64 {f.load(ctx, place, NUMBER).name} to ptr", "ptr")
@@ -85,10 +85,11 @@ def _one(f, ctx, lane, here, ids, number, O, early, entropy, label, scale, share
         goes_on = f.emit(f"and i1 {there.name}, {goes_on.name}", "i1")
         bit = f.select(goes_on, f.constant(1 << lane if lane < 63 else -(1 << 63), NUMBER), f.constant(0, NUMBER))
         stays = stays | bit
-    image = f.load(f.at(ctx, ids, NUMBER), lane, NUMBER)
+    image = f.load(f.at(ctx, context.IDS, NUMBER), lane, NUMBER)
     if early:
         with f.when(there):
-            f.store(entropy, address(context.EARLY), image)
+            count = f.load(ctx, context.COUNT, NUMBER)
+            f.store(entropy, address(context.EARLY), (number - 1) * count + image)
     with f.when(leaves):
         f.store(entropy, address(context.ENTROPY), image)
         f.store(f.cast("zext", label, NUMBER), address(context.LABEL), image)

@@ -1,34 +1,32 @@
 """Local response normalisation: y = x * (k + alpha * sum of squares over neighbouring channels)^-beta.
 
-(Krizhevsky et al., 2012, section 3.3.) The power is exp(-beta ln s).
+(Krizhevsky et al., 2012, section 3.3.) The power is exp(-beta ln s). Lanes behind the end of a row are written as zeros:
+they fall into the frame right of it, or where the next row will be written.
 
 row: x, y, numbers (k, alpha, -beta), C, H, W, x's row and channel stride, y's row and channel stride, channels to each
 side. fixed: group.
 """
-from npcbnet.runtime.assembler import FLOAT, NUMBER
+from npcbnet.runtime.assembler import NUMBER
 from npcbnet.runtime.micro import vectors
+from npcbnet.runtime.micro.finish_plane import lanes_below
 
 
 def write(f, group):
     """The function's text."""
     x, y, numbers = f.pointers(0, 3)
     C, H, W, x_row, x_channel, y_row, y_channel, around = f.numbers(3, 8)
-    k, alpha, power = (f.load(numbers, i, FLOAT) for i in range(3))
+    k, alpha, power = (f.broadcast(numbers, i) for i in range(3))
     with f.loop(0, C) as c:
         start = f.select(c < around, f.constant(0, NUMBER), c - around)
         stop = c + around + 1
         stop = f.select(stop < C, stop, C)
         with f.loop(0, H) as h:
             here, to = f.at(x, h * x_row), f.at(y, c * y_channel + h * y_row)
-
-            def body(i, type):
-                wide = (lambda value: value) if type == FLOAT else f.spread
-                with f.loop(start, stop, carried=[f.constant(0.0, type)]) as loop:
-                    value = f.load(here, loop.number * x_channel + i, type)
+            with f.loop(0, W * group, step=f.lanes) as i:
+                with f.loop(start, stop, carried=[f.constant(0.0)]) as loop:
+                    value = f.load(here, loop.number * x_channel + i)
                     loop.sums[0] = f.fma(value, value, loop.sums[0])
-                s = f.fma(loop.results[0], wide(alpha), wide(k))
-                factor = vectors.exp(f, vectors.log(f, s) * wide(power))
-                f.store(f.load(here, c * x_channel + i, type) * factor, to, i)
-
-            vectors.sweep(f, W * group, body)
+                s = f.fma(loop.results[0], alpha, k)
+                value = f.load(here, c * x_channel + i) * vectors.exp(f, vectors.log(f, s) * power)
+                f.store(f.select(lanes_below(f, W * group - i), value, f.constant(0.0)) if group == 1 else value, to, i)
     return f.finish()

@@ -2,6 +2,7 @@
 import numpy as np
 
 from npcbnet.runtime.fuse import NO_BOUNDS
+from npcbnet.runtime.micro import pool_rows
 from npcbnet.runtime.plan import CONTEXT
 
 
@@ -20,11 +21,13 @@ def pool(program, operation, x, pad):
     side = max(operation.before[1:])
     window = (side, side, 0) if whole else (layer.kernel, layer.stride, layer.pad)
     y = program.map(layer.output_shape(operation.before), pad)
-    step = "pool_half" if program.group == 1 and window == (2, 2, 0) else "pool_group"
-    program.step(step, x.corner(), y.corner(), program.weight(operation.bounds), *x.sides, x.row, x.channel,
-                 y.row, y.channel, *y.sides[1:], *window, mean=int(mean),
-                 **({} if step == "pool_half" else {"counts_padding": int(mean and not whole and layer.count_pad),
-                                                    "vectors": max(1, program.vectors), **program.alone}))
+    operands = (x.corner(), y.corner(), program.weight(operation.bounds), *x.sides, x.row, x.channel, y.row, y.channel,
+                *y.sides[1:])
+    fixed = {"mean": int(mean), "counts_padding": int(mean and not whole and layer.count_pad), "sure": operation.sure}
+    if program.group == 1 and not whole and all(size <= most for size, most in zip(window, pool_rows.MOST)):
+        program.step("pool_rows", *operands, **dict(zip(("kernel", "stride", "pad"), window)), **fixed)
+    else:
+        program.step("pool_group", *operands, *window, vectors=max(1, program.vectors), **fixed, **program.alone)
     return y
 
 
