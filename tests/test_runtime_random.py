@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, Dense, Flatten, MaxPool2d, ReLU, ReLU6,
-                            Reshape, Residual, Sequential, Sigmoid, Tanh)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, Dense, Flatten, MaxPool2d, PadChannels,
+                            ReLU, ReLU6, Reshape, Residual, Sequential, Sigmoid, Tanh)
 from npcbnet.nets import BranchyNet, Classifier
 from npcbnet.nets.alexnet import alexnet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
@@ -93,6 +93,9 @@ READ_AGAIN = {
     "nothing on the way": [around(), around(shortcut=[]), around(shortcut=[Conv2d(4, 4, 1)])],
     "reshaped inside": [around(Flatten(), Dense(4 * 8 * 6, 9), Dense(9, 4 * 8 * 6), Reshape((4, 8, 6)), Sigmoid())],
     "a fused maximum": [around(Conv2d(4, 6, 3, 1, 1), MaxPool2d(2), ReLU(), shortcut=[MaxPool2d(2), Conv2d(4, 6, 1)])],
+    "channels of zeros": [Sigmoid(), PadChannels(3, 9), Conv2d(16, 5, 3, pad=1), PadChannels(0, 2), ReLU(),
+                          around(Conv2d(7, 17, 3, 2, 1), shortcut=[MaxPool2d(1, 2), PadChannels(5, 5)]), PadChannels(1),
+                          Clip(0.1, 0.9)],
     "strides": [around(Conv2d(4, 7, 3, 2, 1), BatchNorm2d(7), ReLU6(), shortcut=[Conv2d(4, 7, 1, 2), BatchNorm2d(7)]),
                 around(Conv2d(7, 7, 3, pad=1, groups=7), Clip(0.1, 0.9), Conv2d(7, 7, 1))]}
 
