@@ -6,8 +6,8 @@
                          paper and torchvision: 11,689,512 and 25,557,032 parameters with 1,000 classes.
     resnet32             section 4.2, n = 5: 16, 32 and 64 channels, 464,154 parameters, 68.86 M multiply-adds.
 
-CAE-Net's table says 16 M parameters and 45.6 MB for a "ResNet32": no net that is called so. This one is the paper's that
-CAE-Net cites, and is 34 times smaller; its row must be read so.
+CAE-Net's table says 16 M parameters and 45.6 MB for a "ResNet32", which no published net of that name has. This one, of
+the paper that CAE-Net cites, is 34 times smaller; its row must be read so.
 """
 from npcbnet.errors import UsageError
 from npcbnet.layers import (BatchNorm2d, Conv2d, Dense, Flatten, GlobalAvgPool2d, MaxPool2d, PadChannels, ReLU,
