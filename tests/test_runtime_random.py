@@ -12,6 +12,8 @@ from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, D
 from npcbnet.nets import BranchyNet, Classifier
 from npcbnet.nets.alexnet import alexnet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
+from npcbnet.nets.resnet import bottleneck, resnet_layers
+from npcbnet.nets.vgg16 import vgg16
 from tests.runtime_models import (TARGETS, assert_same_logits, filled, kernels, names, needs_engine, random_classifier,
                                   some_images)
 
@@ -44,10 +46,21 @@ def assert_same(model, images, target, batches=(1, 2, 18)):
         assert_same_logits(predictor.predict_proba(images[:count]), right[:count])
 
 
+def resnet(shape, class_names, rng, **form):
+    """A ResNet of few channels."""
+    return Classifier(resnet_layers(shape, len(class_names), **form), shape, class_names)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("build, sizes", [(alexnet, {"channels": (6, 17, 16, 8, 16), "hidden": (33, 20)}),
                                           (mobilenetv2, {"stages": ((1, 8, 1, 1), (6, 12, 2, 2), (3, 20, 2, 1)),
-                                                         "first": 16, "last": 40})])
+                                                         "first": 16, "last": 40}),
+                                          (vgg16, {"stages": ((6, 2), (9, 1), (17, 2), (16, 1), (8, 1)),
+                                                   "hidden": (33, 20)}),
+                                          (vgg16, {"stages": ((5, 1), (8, 2)), "hidden": (), "batch_norm": False}),
+                                          (resnet, {"blocks": (1, 2, 1), "channels": (6, 12, 23), "shortcut": "pad"}),
+                                          (resnet, {"blocks": (2, 1), "channels": (5, 9), "block": bottleneck}),
+                                          (resnet, {"blocks": (1, 1), "channels": (8, 12), "stem": "imagenet"})])
 def test_the_larger_nets_in_small(build, sizes, target):
     rng, shape = np.random.default_rng(3), (3, 32, 32)
     model = build(shape, names(10), rng, **sizes)
