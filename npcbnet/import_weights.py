@@ -3,7 +3,7 @@
 WEIGHTS is an .npz with torchvision's names. Where PyTorch is, three lines of Python make it:
 
   import numpy, torchvision
-  net = torchvision.models.resnet18(weights="DEFAULT")
+  net = torchvision.models.mobilenet_v2(weights="DEFAULT")
   numpy.savez("weights.npz", **{name: array.numpy() for name, array in net.state_dict().items()})
 """
 import argparse
@@ -13,10 +13,10 @@ from pathlib import Path
 from npcbnet.cli import run_command
 
 EXAMPLE = """examples:
-  python -m npcbnet.import_weights resnet18 weights.npz --out resnet18.npz --size 224 \\
+  python -m npcbnet.import_weights mobilenetv2 weights.npz --out mobilenetv2.npz --size 224 \\
       --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
-  python -m npcbnet.import_weights vgg16 cifar.npz --out vgg16.npz --class-names plane car bird cat deer dog frog \\
-      horse ship truck"""
+  python -m npcbnet.import_weights resnet32 cifar.npz --out resnet32.npz --class-names plane car bird cat deer dog \\
+      frog horse ship truck"""
 
 
 def parser():

@@ -301,8 +301,8 @@ def test_the_command_tells_a_mistake_in_one_line(words, match, tmp_path, monkeyp
 
 def test_the_examples_of_the_help_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    saved("weights.npz", torchvision.drawn(torchvision.resnet_shapes("resnet18", 10), np.random.default_rng(0)))
-    saved("cifar.npz", torchvision.drawn(torchvision.vgg16_shapes(10, (8, 8)), np.random.default_rng(0)))
+    saved("weights.npz", torchvision.drawn(torchvision.mobilenetv2_shapes(10), np.random.default_rng(0)))
+    saved("cifar.npz", torchvision.drawn(torchvision.resnet_shapes("resnet32", 10, 3), np.random.default_rng(0)))
     lines = import_weights.EXAMPLE.replace("\\\n", " ").splitlines()[1:]
     assert len(lines) == 2
     for line in lines:
