@@ -129,6 +129,15 @@ def test_there_and_back(architecture, tmp_path):
     assert found.record["weights"] == "w.npz" and found.record["architecture"] == architecture
 
 
+def test_names_of_a_model_of_another_architecture():
+    model = resnet32(CIFAR, TEN, np.random.default_rng(0))
+    for architecture in set(ARCHITECTURES) - {"resnet32", "vgg16"}:
+        with pytest.raises(UsageError, match="not the layers of"):
+            state_dict(architecture, model)
+    with pytest.raises(UsageError, match="weights are read for"):
+        state_dict("lenet", model)
+
+
 def test_other_types_orders_and_compression(tmp_path):
     weights = small()
     right = load("resnet32", saved(tmp_path / "w.npz", weights)).predict_proba(some())
@@ -153,6 +162,8 @@ def test_normalised_images(tmp_path):
     npcbnet.save(model, tmp_path / "m.npz")
     np.testing.assert_allclose(npcbnet.compile(npcbnet.load(tmp_path / "m.npz")).predict_proba(some()),
                                model.predict_proba(some()), atol=1e-5)
+    assert set(state_dict("resnet32", model)) == set(state_dict("resnet32", plain))
+    np.testing.assert_array_equal(state_dict("resnet32", model)["fc.weight"], small()["fc.weight"])
     for wrong in ({"mean": (1, 2)}, {"std": 0}, {"std": float("nan")}, {"mean": "x"}):
         refused(path, "mean|std", error=UsageError, **wrong)
 

@@ -33,9 +33,9 @@ from npcbnet.layers.upsample2d import Upsample2d
 
 __all__ = ["ActiveConv2d", "ActiveDense", "AvgPool2d", "BatchNorm2d", "Clip", "Concatenate", "Container", "Conv2d",
            "ConvTranspose2d", "Dense", "Dropout", "Flatten", "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer",
-           "LeakyReLU", "LocalResponseNorm", "MaxPool2d", "PadChannels", "Quantized", "QuantizedConv2d", "QuantizedDense",
-           "ReLU", "ReLU6", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh", "Upsample2d",
-           "from_config", "initialise"]
+           "LeakyReLU", "LocalResponseNorm", "MaxPool2d", "PadChannels", "Quantized", "QuantizedConv2d",
+           "QuantizedDense", "ReLU", "ReLU6", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh",
+           "Upsample2d", "from_config", "initialise"]
 
 LAYERS = {layer.name: layer for layer in
           (ActiveConv2d, ActiveDense, AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense,

@@ -16,20 +16,30 @@ def check_architecture(architecture):
 
 
 def state_dict(architecture, model):
-    """{torchvision's name: array} of a model's parameters, as torchvision shapes them: what `load` reads."""
+    """{torchvision's name: array} of a model's parameters, as torchvision shapes them: what the loader reads.
+
+    A first layer that normalises images is left out; torchvision has none. Raises UsageError where the model is not of
+    this architecture.
+    """
     check_architecture(architecture)
-    params = model.net.params
+    net = model.net[1:] if isinstance(model.net[0], BatchNorm2d) else model.net
+    params = net.params
     return {name: np.ascontiguousarray(params[own].T) if isinstance(layer, Dense) else params[own]
-            for name, (own, layer) in names(architecture, model.net).items()}
+            for name, (own, layer) in names(architecture, net).items()}
 
 
 def names(architecture, net):
-    """{torchvision's name: (our name in the net, the layer)} of all parameters of an architecture's layers."""
-    prefixes = {"mobilenetv2": _mobilenetv2_prefixes, "vgg16": _vgg16_prefixes}.get(architecture)
-    prefixes = prefixes(net) if prefixes else _resnet_prefixes(net, BLOCKS[architecture])
-    weighted = list(_weighted(net, ""))
+    """{torchvision's name: (our name in the net, the layer)} of all parameters of an architecture's layers.
+
+    Raises UsageError where the layers are not this architecture's.
+    """
+    prefixes = {"mobilenetv2": _mobilenetv2_prefixes, "vgg16": _vgg16_prefixes}.get(architecture, _resnet_prefixes)
+    try:
+        pairs = list(zip(prefixes(net, architecture), _weighted(net, ""), strict=True))
+    except ValueError:
+        raise UsageError(f"these are not the layers of {architecture}; name the model's own architecture") from None
     return {f"{prefix}.{parameter}": (f"{own}{parameter}", layer)
-            for prefix, (own, layer) in zip(prefixes, weighted, strict=True) for parameter in layer.param_shapes()}
+            for prefix, (own, layer) in pairs for parameter in layer.param_shapes()}
 
 
 def _weighted(layer, name):
@@ -41,19 +51,19 @@ def _weighted(layer, name):
         yield name, layer
 
 
-def _vgg16_prefixes(net):
+def _vgg16_prefixes(net, _):
     """Our layers lie in torchvision's order: `features` are counted from the first, `classifier` behind Flatten."""
-    end = next(i for i, layer in enumerate(net) if isinstance(layer, Flatten))
+    end = next((i for i, layer in enumerate(net) if isinstance(layer, Flatten)), len(net))
     for i, layer in enumerate(net):
         if layer.param_shapes():
             yield f"features.{i}" if i < end else f"classifier.{i - end - 1}"
 
 
-def _resnet_prefixes(net, blocks):
+def _resnet_prefixes(net, architecture):
     """Stem, convolutions and normalisations of each block from 1, the shortcut's, the dense layer."""
     yield from ("conv1", "bn1")
     residuals = [layer for layer in net if isinstance(layer, Residual)]
-    places = [f"layer{stage}.{i}" for stage, count in enumerate(blocks, 1) for i in range(count)]
+    places = [f"layer{stage}.{i}" for stage, count in enumerate(BLOCKS[architecture], 1) for i in range(count)]
     for place, block in zip(places, residuals, strict=True):
         for number in range(1, 1 + sum(isinstance(layer, BatchNorm2d) for layer in block.body)):
             yield from (f"{place}.conv{number}", f"{place}.bn{number}")
@@ -62,7 +72,7 @@ def _resnet_prefixes(net, blocks):
     yield "fc"
 
 
-def _mobilenetv2_prefixes(net):
+def _mobilenetv2_prefixes(*_):
     """An activated convolution and its normalisation are one entry of a block; the last two lie in it by themselves."""
     yield from ("features.0.0", "features.0.1")
     number = 0

@@ -20,8 +20,8 @@ def vgg16(input_shape, class_names, rng, stages=STAGES, hidden=(512, 512), batch
     """A fresh VGG16: Classifier, weights N(0, 2 / fan in).
 
     stages: channels and number of the convolutions before each pool. hidden: features of the dense layers before the
-    last, each followed by dropout in training. batch_norm: a BatchNorm2d behind each convolution, which the paper did not
-    know yet.
+    last, each followed by dropout in training. batch_norm: a BatchNorm2d behind each convolution, as in torchvision's
+    vgg16_bn; the paper has none.
     """
     net = vgg16_layers(input_shape, len(class_names), stages, hidden, batch_norm, dropout)
     return Classifier(initialise(net, rng, "he_normal"), input_shape, class_names)
