@@ -2,12 +2,15 @@
 
 Nothing is parsed that can be compared instead. Whoever reads an entry knows its type and shape, so the .npy header is
 compared byte for byte with the one that belongs there, and an entry's size is known before any memory is asked for.
+`describe` and `numbers` are for files that others wrote with numpy.savez: floats of any shape, nothing else.
 """
 import io
 import math
+import re
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,11 +25,13 @@ MAX_INFLATION, FREE_BYTES = 100, 1 << 24
 _END = struct.Struct("<4s4H2LH")  # the zip's last record: entries, and size and place of the list of entries
 _ZLIB_FRAME = 6  # bytes around deflated data that a zip leaves out
 _DIRECTORY_BYTES = 512  # an entry in that list is 46 bytes and its name
+_MODEL = "copy the file again, or train and save the model anew"
+_FLOATS = re.compile(r"\{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,60})\), \} *\n")
 
 
-def damaged(reason):
+def damaged(reason, remedy=_MODEL):
     """A ModelFileError for what should not be in such a file; of `reason` one line of at most 140 characters."""
-    return ModelFileError(f"{one_line(reason, 140)}; copy the file again, or train and save the model anew")
+    return ModelFileError(f"{one_line(reason, 140)}; {remedy}")
 
 
 def one_line(text, limit):
@@ -132,3 +137,43 @@ def read(archive, info, dtype, shape):
     if len(data) != size:
         raise damaged(f"array {name!r:.60} is cut short")
     return data
+
+
+@dataclass(frozen=True)
+class Floats:
+    """What an entry's header says: its dtype, its shape, in which order the values lie, where they begin."""
+
+    dtype: str
+    shape: tuple
+    order: str
+    start: int
+
+
+def describe(archive, info):
+    """The Floats of an entry that numpy.savez wrote. Raises ModelFileError unless it holds floats, all of them."""
+    name = info.filename[:-4]
+    with archive.open(info) as file:
+        begin = file.read(10)
+        length = struct.unpack("<H", begin[8:])[0] if len(begin) == 10 and begin.startswith(b"\x93NUMPY\x01\x00") else 0
+        found = _FLOATS.fullmatch(file.read(min(length, 1024)).decode("latin-1"))
+    if found is None:
+        raise damaged(f"array {name!r:.60} is no array of floats")
+    dtype, turned, sides = found.groups()
+    try:
+        shape = tuple(int(side) for side in sides.replace(" ", "").rstrip(",").split(",") if sides.strip())
+    except ValueError:
+        raise damaged(f"array {name!r:.60} has no shape") from None
+    made = Floats(dtype, shape, "F" if turned == "True" else "C", 10 + length)
+    if info.file_size != made.start + np.dtype(dtype).itemsize * math.prod(shape):
+        raise damaged(f"array {name!r:.60} does not hold what its header says, {dtype} of shape {shape!r:.60}")
+    return made
+
+
+def numbers(archive, info, floats):
+    """The array of an entry, in its own dtype. floats: what `describe` said of it."""
+    with archive.open(info) as file:
+        file.read(floats.start)
+        data = file.read(info.file_size - floats.start)
+        if len(data) != info.file_size - floats.start or file.read(1):  # the end is where zipfile checks the CRC
+            raise damaged(f"array {info.filename[:-4]!r:.60} is cut short")
+    return np.frombuffer(data, floats.dtype).reshape(floats.shape, order=floats.order)

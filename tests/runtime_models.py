@@ -7,8 +7,8 @@ import pytest
 
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten,
-                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6,
-                            Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, initialise)
+                            GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, PadChannels,
+                            ReLU, ReLU6, Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, initialise)
 from npcbnet.nets import BranchyNet, Classifier, MultiExit
 
 
@@ -71,7 +71,7 @@ def on_maps(rng, shape, depth=0):
     channels, side = shape[0], min(shape[1:])
     kind = rng.choice(["conv"] * 5 + ["grouped", "turned", "norm", "norm", "local", "halve", "halve", "max", "average",
                                       "global", "reshape", "upsample", "residual", "residual", "beside", "beside",
-                                      "any", "any", "any"])
+                                      "pad", "any", "any", "any"])
     if kind in ("conv", "grouped", "turned"):
         groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0])) if kind != "conv" else 1
         kernel, stride = int(rng.integers(1, 8)), int(rng.choice([1, 1, 1, 2, 3]))
@@ -94,6 +94,7 @@ def on_maps(rng, shape, depth=0):
     return {"norm": BatchNorm2d(channels), "halve": MaxPool2d(2 if side > 1 else 1, ceil_mode=bool(rng.integers(4))),
             "global": rng.choice([GlobalAvgPool2d(), GlobalMaxPool2d()]) if rng.random() < 0.3 else anywhere(rng),
             "reshape": Reshape([int(size) for size in rng.permutation(shape)]),
+            "pad": PadChannels(int(rng.integers(0, 4)), int(rng.integers(0, 3 * channels))),
             "upsample": Upsample2d() if max(shape[1:]) <= 20 else anywhere(rng)}.get(kind) or anywhere(rng)
 
 

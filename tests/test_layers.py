@@ -9,9 +9,9 @@ from npcbnet.errors import ModelFileError, NpcbnetError, ShapeError, UsageError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import (LAYERS, AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense, Dropout,
-                            Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU,
-                            ReLU6, Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d, from_config,
-                            initialise)
+                            Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d,
+                            PadChannels, ReLU, ReLU6, Reshape, Residual, Sequential, Sigmoid, Softmax, Tanh, Upsample2d,
+                            from_config, initialise)
 from npcbnet.layers.base import images_last
 from npcbnet.layers.maxpool2d import pooled_side
 
@@ -51,6 +51,8 @@ CASES = {  # layer and the shape of its input (N, ...); sizes that plain Python 
                           (LocalResponseNorm(99, 0.3, 0.5, 1, "mean"), (1, 7, 3, 2))],
     "maxpool2d": [(MaxPool2d(), (3, 2, 5, 7)), (MaxPool2d(3, 2, 1), (2, 2, 6, 8)),
                   (MaxPool2d(3, 1, 1, False), (1, 3, 5, 4)), (MaxPool2d(2, 3, ceil_mode=False), (17, 2, 5, 8))],
+    "padchannels": [(PadChannels(1, 2), (3, 2, 4, 5)), (PadChannels(0, 5), (17, 2, 3, 2)),
+                    (PadChannels(), (1, 3, 2, 2)), (PadChannels(3), (2, 1, 1, 4))],
     "relu": [(ReLU(), (3, 2, 4, 5)), (ReLU(), (4, 7))],
     "relu6": [(ReLU6(), (3, 2, 4, 5)), (ReLU6(), (4, 7))],
     "reshape": [(Reshape([2, 3, 4]), (3, 24)), (Reshape((12,)), (2, 3, 2, 2)), (Reshape([4, 3, 1]), (5, 2, 6, 1))],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import (AvgPool2d, BatchNorm2d, Concatenate, Conv2d, ConvTranspose2d, Dense,
                             GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU,
-                            LocalResponseNorm, ReLU, ReLU6, Residual, Sequential, Tanh, initialise)
+                            LocalResponseNorm, PadChannels, ReLU, ReLU6, Residual, Sequential, Tanh, initialise)
 
 some = settings(max_examples=40 if COMPILED else 12, deadline=None)
 sides, seeds = st.integers(1, 7), st.integers(0, 2 ** 32 - 1)
@@ -159,6 +159,19 @@ def test_concatenate_puts_channels_behind_channels(N, channels, size, seed):
     agree(grads["second.bias"], dy[:, F:].sum(axis=(0, 2, 3)))
     assert set(grads) == set(layer.param_shapes())
     assert layer.macs((C, *size)) == (F + G) * C * size[0] * size[1]
+
+
+@some
+@given(sides, sides, st.tuples(sides, sides), st.integers(0, 5), st.integers(0, 9), seeds)
+def test_channels_of_zeros_channel_by_channel(N, C, size, before, after, seed):
+    x, y, dy, dx, grads = run(PadChannels(before, after), seed, (N, C, *size))
+    assert y.shape == (N, before + C + after, *size) and not grads
+    for c in range(y.shape[1]):
+        inside = 0 <= c - before < C
+        agree(y[:, c], x[:, c - before] if inside else np.zeros((N, *size)))
+        if inside:
+            agree(dx[:, c - before], dy[:, c])
+    assert dx.shape == x.shape
 
 
 @st.composite

@@ -1,17 +1,26 @@
-"""AlexNet and MobileNetV2: the published sizes, and that small ones compute, learn and come back from a file."""
+"""AlexNet, VGG16, ResNets, MobileNetV2: the published sizes; small ones compute, learn and come back from a file.
+
+Counts are published by torchvision ("num_params", "_ops" of its Weights), github.com/chenyaofo/pytorch-cifar-models
+(README, "#Params.(M)", "#MAdds(M)") and, for github.com/kuangliu/pytorch-cifar's nets, by many who used them.
+"""
 import numpy as np
 import pytest
 
 import npcbnet
+from npcbnet.errors import UsageError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import BatchNorm2d, Conv2d, Dropout, Residual
-from npcbnet.nets import alexnet, mobilenetv2
-from npcbnet.nets.mobilenetv2 import STAGES, inverted_residual
+from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Dropout, Flatten, PadChannels, ReLU, Residual, initialise
+from npcbnet.nets import Classifier, alexnet, mobilenetv2, resnet18, resnet32, resnet50, vgg16
+from npcbnet.nets.images import as_floats
+from npcbnet.nets.mobilenetv2 import IMAGENET_STAGES, STAGES, inverted_residual, mobilenetv2_layers
+from npcbnet.nets.resnet import CIFAR_CHANNELS, bottleneck, resnet_layers
+from npcbnet.nets.vgg16 import features, vgg16_layers
 from npcbnet.training import ClassifierTask, Plan, fit
 
 CIFAR, NAMES = (3, 32, 32), tuple("0123456789")
 SMALL, FEW = (2, 8, 8), ("a", "b", "c")
+IMAGENET, THOUSAND = (3, 224, 224), tuple(map(str, range(1000)))
 
 
 def small_alexnet(dropout=0.5):
@@ -23,7 +32,30 @@ def small_mobilenetv2(dropout=0.2):
     return mobilenetv2(SMALL, FEW, np.random.default_rng(0), stages, first=4, last=10, dropout=dropout)
 
 
-every_small_net = pytest.mark.parametrize("make", [small_alexnet, small_mobilenetv2])
+def small_vgg16(dropout=0.5):
+    return vgg16(SMALL, FEW, np.random.default_rng(0), ((4, 1), (6, 2)), (7,), dropout=dropout)
+
+
+def small_resnet(dropout=None, block=None, **form):
+    """None has dropout."""
+    net = resnet_layers(SMALL, len(FEW), (1, 2), (4, 7), block, **form)
+    return Classifier(initialise(net, np.random.default_rng(0), "he_normal"), SMALL, FEW)
+
+
+def small_padded(dropout=None):
+    return small_resnet(shortcut="pad")
+
+
+def small_bottlenecks(dropout=None):
+    return small_resnet(block=bottleneck)
+
+
+def small_imagenet(dropout=None):
+    return small_resnet(stem="imagenet")
+
+
+every_small_net = pytest.mark.parametrize("make", [small_alexnet, small_mobilenetv2, small_vgg16, small_padded,
+                                                   small_bottlenecks, small_imagenet])
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +81,110 @@ def test_mobilenetv2_has_the_published_size(mobilenet):
     assert round(mobilenet.macs() / 1e6, 2) == 87.98
 
 
-def test_mobilenetv2_has_the_published_size_for_imagenet_too():
-    """Sandler et al., table 4: 3.4 M parameters (3,504,872 as torchvision counts) and 300 M multiply-adds."""
-    stages = tuple((t, c, n, 2 if c == 24 else s) for t, c, n, s in STAGES)
-    net = mobilenetv2(CIFAR, tuple(map(str, range(1000))), np.random.default_rng(0), stages)
-    assert net.parameter_count() == 3_504_872
-    # The paper's first convolution has a stride of 2 and 224 x 224 pixels; without it, 112 x 112 give the same maps.
-    assert net.net.macs((3, 112, 112)) == pytest.approx(300e6, rel=0.01)
+PUBLISHED = {  # layers, shape, class names; parameters exactly, multiply-adds as they are rounded
+    "vgg16_bn, chenyaofo": (vgg16_layers(CIFAR, 10), CIFAR, NAMES, 15_253_578, 313.73),
+    "vgg16 of many": (vgg16_layers(CIFAR, 10, hidden=()), CIFAR, NAMES, 14_728_266, 313.20),
+    "vgg16, torchvision": (vgg16_layers(IMAGENET, 1000, hidden=(4096, 4096), batch_norm=False), IMAGENET, THOUSAND,
+                           138_357_544, 15_470),
+    "vgg16_bn, torchvision": (vgg16_layers(IMAGENET, 1000, hidden=(4096, 4096)), IMAGENET, THOUSAND, 138_365_992,
+                              15_470),
+    "resnet18, kuangliu": (resnet_layers(CIFAR, 10, (2, 2, 2, 2)), CIFAR, NAMES, 11_173_962, 560),
+    "resnet50, kuangliu": (resnet_layers(CIFAR, 10, (3, 4, 6, 3), block=bottleneck), CIFAR, NAMES, 23_520_842, 1300),
+    "resnet18, torchvision": (resnet_layers(IMAGENET, 1000, (2, 2, 2, 2), stem="imagenet"), IMAGENET, THOUSAND,
+                              11_689_512, 1814),
+    "resnet50, torchvision": (resnet_layers(IMAGENET, 1000, (3, 4, 6, 3), block=bottleneck, stem="imagenet"), IMAGENET,
+                              THOUSAND, 25_557_032, 4089),
+    # He et al., table 6: 0.46 M; counted as 464,154 and 68.86 M by those who built it
+    "resnet32, the paper's": (resnet_layers(CIFAR, 10, (5, 5, 5), CIFAR_CHANNELS, shortcut="pad"), CIFAR, NAMES,
+                              464_154, 68.86),
+    "resnet32, chenyaofo": (resnet_layers(CIFAR, 10, (5, 5, 5), CIFAR_CHANNELS), CIFAR, NAMES, 466_906, 69.12),
+    # Sandler et al., table 4: 3.4 M parameters, 300 M multiply-adds
+    "mobilenetv2, torchvision": (mobilenetv2_layers(IMAGENET, 1000, IMAGENET_STAGES, stride=2), IMAGENET, THOUSAND,
+                                 3_504_872, 301)}
+
+
+@pytest.mark.parametrize("net, shape, names, parameters, macs", PUBLISHED.values(), ids=PUBLISHED)
+def test_published_sizes(net, shape, names, parameters, macs):
+    model = Classifier(net, shape, names)  # without parameters: nothing is allocated
+    assert model.parameter_count() == parameters
+    step = 10 if macs in (15_470, 560, 1300) else 0.01 if macs < 400 and macs % 1 else 1
+    assert round(model.macs() / 1e6 / step) == round(macs / step)
+
+
+def test_the_nets_that_are_made_are_the_published_ones():
+    rng = np.random.default_rng(0)
+    made = {"vgg16_bn, chenyaofo": vgg16(CIFAR, NAMES, rng), "resnet18, kuangliu": resnet18(CIFAR, NAMES, rng),
+            "resnet50, kuangliu": resnet50(CIFAR, NAMES, rng), "resnet32, the paper's": resnet32(CIFAR, NAMES, rng),
+            "resnet32, chenyaofo": resnet32(CIFAR, NAMES, rng, "project"),
+            "resnet18, torchvision": resnet18(CIFAR, THOUSAND, rng, "imagenet")}
+    for name, model in made.items():
+        assert model.net.config() == PUBLISHED[name][0].config()
+        assert set(model.net.params) == set(model.net.param_shapes())
+        assert model.predict_proba(np.zeros((1, *CIFAR), np.uint8)).shape == (1, model.classes)
+
+
+def test_vgg16_is_built_as_in_the_paper():
+    net = vgg16_layers(IMAGENET, 1000, hidden=(4096, 4096), batch_norm=False)
+    convs, shapes = [layer for layer in net if isinstance(layer, Conv2d)], net.shapes(IMAGENET)
+    assert [(conv.in_channels, conv.out_channels) for conv in convs] == [
+        (3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256), (256, 512),
+        *[(512, 512)] * 5]
+    assert {(conv.kernel, conv.stride, conv.pad, conv.groups) for conv in convs} == {(3, 1, 1, 1)}
+    assert [shape for layer, shape in zip(net, shapes[1:]) if layer.name == "maxpool2d"] == [
+        (64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]
+    assert [layer.out_features for layer in net if isinstance(layer, Dense)] == [4096, 4096, 1000]
+    assert sum(isinstance(layer, Dropout) for layer in net) == 2
+    assert sum(isinstance(layer, BatchNorm2d) for layer in vgg16_layers(CIFAR, 10)) == 13
+
+
+def test_the_13th_layer_of_vgg16():
+    """CAE-Net, section III-B: a feature map of shape (1, 1, 512) for 32 x 32 images."""
+    model = vgg16(CIFAR, NAMES, np.random.default_rng(0), batch_norm=False)
+    part = features(model)
+    assert part.output_shape(CIFAR) == (512, 1, 1)
+    assert sum(isinstance(layer, Conv2d) for layer in part) == 13 and len(part) == 31
+    assert all(mine is layer for mine, layer in zip(part, model.net))
+    x = as_floats(np.random.default_rng(1).integers(0, 256, (2, *CIFAR), dtype=np.uint8))
+    rest = model.net[len(part):]
+    assert isinstance(rest[0], Flatten)
+    np.testing.assert_array_equal(rest.forward(part.forward(x)[0])[0], model.net.forward(x)[0])
+
+
+def test_resnets_are_built_as_in_the_paper():
+    net = resnet_layers(IMAGENET, 1000, (3, 4, 6, 3), block=bottleneck, stem="imagenet")
+    blocks = [layer for layer in net if isinstance(layer, Residual)]
+    shapes = [shape for layer, shape in zip(net, net.shapes(IMAGENET)[1:]) if isinstance(layer, Residual)]
+    assert [shapes[i] for i in (0, 2, 3, 6, 7, 12, 13, 15)] == [(256, 56, 56)] * 2 + [(512, 28, 28)] * 2 + [
+        (1024, 14, 14)] * 2 + [(2048, 7, 7)] * 2
+    assert net.shapes(IMAGENET)[1] == (64, 112, 112) and net.shapes(IMAGENET)[4] == (64, 56, 56)
+    assert [block.shortcut is not None for block in blocks] == [i in (0, 3, 7, 13) for i in range(16)]
+    # Table 1: 50 layers with weights on the way through the bodies
+    assert 2 + sum(isinstance(layer, Conv2d) for block in blocks for layer in block.body) == 50
+    assert all(isinstance(net[i + 1], ReLU) for i, layer in enumerate(net) if isinstance(layer, Residual))
+    small = resnet_layers(CIFAR, 10, (5, 5, 5), CIFAR_CHANNELS, shortcut="pad")
+    blocks = [layer for layer in small if isinstance(layer, Residual)]
+    assert 2 + sum(isinstance(layer, Conv2d) for block in blocks for layer in block.body) == 32
+    shapes = {shape for layer, shape in zip(small, small.shapes(CIFAR)[1:]) if isinstance(layer, Residual)}
+    assert shapes == {(16, 32, 32), (32, 16, 16), (64, 8, 8)}
+    padded = [block.shortcut for block in blocks if block.shortcut is not None]
+    assert [(part[1].before, part[1].after) for part in padded] == [(8, 8), (16, 16)]
+    assert not any(part.param_shapes() for part in padded) and isinstance(padded[0][1], PadChannels)
+
+
+def test_shortcut_a_is_every_second_pixel_and_zeros():
+    net = resnet_layers((3, 9, 7), 4, (1, 1), (4, 7), shortcut="pad")
+    (shortcut,) = (layer.shortcut for layer in net if isinstance(layer, Residual) and layer.shortcut is not None)
+    x = np.random.default_rng(0).standard_normal((2, 4, 9, 7)).astype(np.float32)
+    y, _ = shortcut.forward(x)
+    assert y.shape == (2, 7, 5, 4)
+    np.testing.assert_array_equal(y[:, 1:5], x[:, :, ::2, ::2])
+    assert not y[:, :1].any() and not y[:, 5:].any()
+
+
+@pytest.mark.parametrize("form", [{"stem": "large"}, {"shortcut": "b"}, {"stem": None}, {"shortcut": None}])
+def test_unknown_forms_of_a_resnet(form):
+    with pytest.raises(UsageError, match="stem|shortcut"):
+        resnet_layers(CIFAR, 10, (1, 1), block=bottleneck, **form)
 
 
 def test_mobilenetv2_is_built_as_in_the_paper(mobilenet):
@@ -108,5 +237,7 @@ def test_other_shapes_and_class_counts(shape, classes):
     names = tuple(map(str, range(classes)))
     images = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
     for model in (alexnet(shape, names, np.random.default_rng(0), (4, 4, 4, 4, 4), (5, 5)),
-                  mobilenetv2(shape, names, np.random.default_rng(0), STAGES[:3], 8, 16)):
+                  mobilenetv2(shape, names, np.random.default_rng(0), STAGES[:3], 8, 16, stride=2),
+                  vgg16(shape, names, np.random.default_rng(0), ((3, 1), (4, 1), (5, 2), (5, 1), (6, 1)), ()),
+                  resnet32(shape, names, np.random.default_rng(0))):
         assert model.predict_proba(images).shape == (2, classes)

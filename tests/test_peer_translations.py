@@ -14,7 +14,8 @@ from npcbnet.nets import CBNet, Classifier, Converter, ConverterConfig, branchyn
 
 CLASSES = ("a", "b", "c")
 # No model of the comparison has one
-NOT_TRANSLATED = {"activeconv2d", "activedense", "concatenate", "convtranspose2d", "quantizedconv2d", "quantizeddense"}
+NOT_TRANSLATED = {"activeconv2d", "activedense", "concatenate", "convtranspose2d", "padchannels", "quantizedconv2d",
+                  "quantizeddense"}
 PEERS = [pytest.param(name, marks=[pytest.mark.slow] if name == "inductor" else []) for name in turns.ALL_PEERS]
 
 

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, Dense, Flatten, MaxPool2d, ReLU, ReLU6,
-                            Reshape, Residual, Sequential, Sigmoid, Tanh)
+from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, Dense, Flatten, MaxPool2d, PadChannels,
+                            ReLU, ReLU6, Reshape, Residual, Sequential, Sigmoid, Tanh)
 from npcbnet.nets import BranchyNet, Classifier
 from npcbnet.nets.alexnet import alexnet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
+from npcbnet.nets.resnet import bottleneck, resnet_layers
+from npcbnet.nets.vgg16 import vgg16
 from tests.runtime_models import (TARGETS, assert_same_logits, filled, kernels, names, needs_engine, random_classifier,
                                   some_images)
 
@@ -44,10 +46,21 @@ def assert_same(model, images, target, batches=(1, 2, 18)):
         assert_same_logits(predictor.predict_proba(images[:count]), right[:count])
 
 
+def resnet(shape, class_names, rng, **form):
+    """A ResNet of few channels."""
+    return Classifier(resnet_layers(shape, len(class_names), **form), shape, class_names)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("build, sizes", [(alexnet, {"channels": (6, 17, 16, 8, 16), "hidden": (33, 20)}),
                                           (mobilenetv2, {"stages": ((1, 8, 1, 1), (6, 12, 2, 2), (3, 20, 2, 1)),
-                                                         "first": 16, "last": 40})])
+                                                         "first": 16, "last": 40}),
+                                          (vgg16, {"stages": ((6, 2), (9, 1), (17, 2), (16, 1), (8, 1)),
+                                                   "hidden": (33, 20)}),
+                                          (vgg16, {"stages": ((5, 1), (8, 2)), "hidden": (), "batch_norm": False}),
+                                          (resnet, {"blocks": (1, 2, 1), "channels": (6, 12, 23), "shortcut": "pad"}),
+                                          (resnet, {"blocks": (2, 1), "channels": (5, 9), "block": bottleneck}),
+                                          (resnet, {"blocks": (1, 1), "channels": (8, 12), "stem": "imagenet"})])
 def test_the_larger_nets_in_small(build, sizes, target):
     rng, shape = np.random.default_rng(3), (3, 32, 32)
     model = build(shape, names(10), rng, **sizes)
@@ -93,6 +106,9 @@ READ_AGAIN = {
     "nothing on the way": [around(), around(shortcut=[]), around(shortcut=[Conv2d(4, 4, 1)])],
     "reshaped inside": [around(Flatten(), Dense(4 * 8 * 6, 9), Dense(9, 4 * 8 * 6), Reshape((4, 8, 6)), Sigmoid())],
     "a fused maximum": [around(Conv2d(4, 6, 3, 1, 1), MaxPool2d(2), ReLU(), shortcut=[MaxPool2d(2), Conv2d(4, 6, 1)])],
+    "channels of zeros": [Sigmoid(), PadChannels(3, 9), Conv2d(16, 5, 3, pad=1), PadChannels(0, 2), ReLU(),
+                          around(Conv2d(7, 17, 3, 2, 1), shortcut=[MaxPool2d(1, 2), PadChannels(5, 5)]), PadChannels(1),
+                          Clip(0.1, 0.9)],
     "strides": [around(Conv2d(4, 7, 3, 2, 1), BatchNorm2d(7), ReLU6(), shortcut=[Conv2d(4, 7, 1, 2), BatchNorm2d(7)]),
                 around(Conv2d(7, 7, 3, pad=1, groups=7), Clip(0.1, 0.9), Conv2d(7, 7, 1))]}
 

@@ -18,6 +18,7 @@ from npcbnet.layers.initialise import initialise
 from npcbnet.layers.leakyrelu import LeakyReLU
 from npcbnet.layers.localresponsenorm import LocalResponseNorm
 from npcbnet.layers.maxpool2d import MaxPool2d
+from npcbnet.layers.padchannels import PadChannels
 from npcbnet.layers.quantized import Quantized
 from npcbnet.layers.quantizedconv2d import QuantizedConv2d
 from npcbnet.layers.quantizeddense import QuantizedDense
@@ -32,14 +33,14 @@ from npcbnet.layers.upsample2d import Upsample2d
 
 __all__ = ["ActiveConv2d", "ActiveDense", "AvgPool2d", "BatchNorm2d", "Clip", "Concatenate", "Container", "Conv2d",
            "ConvTranspose2d", "Dense", "Dropout", "Flatten", "GlobalAvgPool2d", "GlobalMaxPool2d", "LAYERS", "Layer",
-           "LeakyReLU", "LocalResponseNorm", "MaxPool2d", "Quantized", "QuantizedConv2d", "QuantizedDense", "ReLU",
-           "ReLU6", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh", "Upsample2d", "from_config",
-           "initialise"]
+           "LeakyReLU", "LocalResponseNorm", "MaxPool2d", "PadChannels", "Quantized", "QuantizedConv2d",
+           "QuantizedDense", "ReLU", "ReLU6", "Reshape", "Residual", "Sequential", "Sigmoid", "Softmax", "Tanh",
+           "Upsample2d", "from_config", "initialise"]
 
 LAYERS = {layer.name: layer for layer in
           (ActiveConv2d, ActiveDense, AvgPool2d, BatchNorm2d, Clip, Concatenate, Conv2d, ConvTranspose2d, Dense,
-           Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, QuantizedConv2d,
-           QuantizedDense, ReLU, ReLU6, Reshape, Residual, Sigmoid, Softmax, Tanh, Upsample2d)}
+           Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, PadChannels,
+           QuantizedConv2d, QuantizedDense, ReLU, ReLU6, Reshape, Residual, Sigmoid, Softmax, Tanh, Upsample2d)}
 MAX_DEPTH = 8  # of lists and layers in each other: three Residuals; a file may not recurse as deep as it likes
 
 

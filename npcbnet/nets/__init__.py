@@ -11,10 +11,11 @@ from npcbnet.nets.lenet import lenet
 from npcbnet.nets.mobilenetv2 import mobilenetv2
 from npcbnet.nets.model import Explanation, Model
 from npcbnet.nets.multiexit import MultiExit, cut_at_exit
+from npcbnet.nets.resnet import resnet18, resnet32, resnet50
+from npcbnet.nets.vgg16 import vgg16
 
 __all__ = ["BranchyNet", "CBNet", "Classifier", "ConvConverter", "ConvConverterConfig", "Converter", "ConverterConfig",
            "Explanation", "KINDS", "Model", "MultiExit", "TABLE_I", "alexnet", "balexnet", "branchynet_lenet", "caenet",
-           "cut_at_exit", "lenet", "lightweight",
-           "mobilenetv2", "truncate"]
+           "cut_at_exit", "lenet", "lightweight", "mobilenetv2", "resnet18", "resnet32", "resnet50", "truncate", "vgg16"]
 
 KINDS = {model.kind: model for model in (BranchyNet, CBNet, Classifier, MultiExit)}

@@ -81,10 +81,24 @@ def concatenate(program, operation, x, pad):
     return y
 
 
+def pad_channels(program, operation, x, pad):
+    """Channels of zeros (any channels clamped to 0..0), those of x, and more zeros, one copy behind the other."""
+    y, layer = program.map(operation.after, pad), operation.layer
+    C, channel = x.sides[0], 0
+    for count, bounds in (layer.before, (0, 0)), (C, operation.bounds), (layer.after, (0, 0)):
+        for start in range(0, count, C):
+            some = min(C, count - start)
+            source = replace(x, shape=(some, *x.shape[1:]))
+            here = replace(y, memory=y.memory + (channel + start) * y.channel, shape=source.shape)
+            elementwise(program, "clamp", source, pad, bounds, into=here)
+        channel += count
+    return y
+
+
 FLAT = ("dense", "activedense", "quantizeddense", "softmax", "reshape")  # kinds that want their input without a frame
 STEPS = {"conv": conv.conv, "dense": dense.dense, "activeconv2d": active.conv, "activedense": active.dense,
          "pool": others.pool, "clamp": others.clamp, "scale": others.scale,
          "sigmoid": others.sigmoid, "tanh": others.tanh, "leakyrelu": others.leaky, "softmax": others.softmax,
          "upsample2d": others.upsample, "spread": others.spread, "localresponsenorm": others.local_response,
          "quantizeddense": integers.dense, "quantizedconv2d": integers.conv, "reshape": reshape, "residual": residual,
-         "concatenate": concatenate}
+         "concatenate": concatenate, "padchannels": pad_channels}
