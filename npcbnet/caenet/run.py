@@ -36,7 +36,7 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     baseline = stages.baseline()
     say("stage 2 of 6: easy images and clusters", quiet)
     split, found = stages.clusters(baseline, run.clustering, run.clusters)
-    targets = found.targets(dataset.train.images, dataset.train.labels, split)
+    targets = found.targets(dataset.train.images, split)
     say(f"{int(found.counts.sum())} clusters in {dataset.classes} classes; {split.right.mean():.2%} of the training "
         "images are classified right", quiet)
     say("stage 3 of 6: the converting autoencoder", quiet)

@@ -16,6 +16,7 @@ from npcbnet.nets.vgg16 import vgg16
 
 __all__ = ["BranchyNet", "CBNet", "Classifier", "ConvConverter", "ConvConverterConfig", "Converter", "ConverterConfig",
            "Explanation", "KINDS", "Model", "MultiExit", "TABLE_I", "alexnet", "balexnet", "branchynet_lenet", "caenet",
-           "cut_at_exit", "lenet", "lightweight", "mobilenetv2", "resnet18", "resnet32", "resnet50", "truncate", "vgg16"]
+           "cut_at_exit", "lenet", "lightweight", "mobilenetv2", "resnet18", "resnet32", "resnet50", "truncate",
+           "vgg16"]
 
 KINDS = {model.kind: model for model in (BranchyNet, CBNet, Classifier, MultiExit)}
