@@ -14,7 +14,7 @@ Or whatever keeps a service-level objective (SLO), in milliseconds an image, mea
     found = slo.meet(model, dataset, 0.01)                  # prunes connections, then channels, and trains
     found = search.search_architecture(dataset, 0.005)      # draws small networks and trains the promising
 
-magnitude.py prunes connections while it trains, structure.py channels; distil.py lets a student learn a model's answers.
+magnitude.py prunes connections while it trains, structure.py channels; distil.py lets a student learn from a model.
 
 `python -m npcbnet.compress` makes one, says what it costs, and saves it.
 """
