@@ -54,40 +54,40 @@ def train(name, seed, scope, out, *, quick=False, threads=1, quiet=False):
 def _compressors(models, dataset, seed, scope, folder, quick, threads, quiet):
     """AdaDeep's choice for LeNet, and SubFlow's subgraphs of it: put into `models`; a row for each."""
     options = {"seed": seed, "threads": threads, "quick": quick, "quiet": quiet}
-    rows = [_kept(folder, "adadeep", models, lambda: _adadeep(models["lenet"], dataset, folder, options), quiet)]
+    rows = [kept(folder, "adadeep", models, lambda: found_by_adadeep(models["lenet"], dataset, folder, options), quiet)]
     for share in scope.utilisations:
         key = f"subflow-{share:g}"
-        rows.append(_kept(folder, key, models, lambda share=share, key=key: (subflow.train(
-            models["lenet"], dataset, share, checkpoint=_checkpoint(folder, key), **options),
+        rows.append(kept(folder, key, models, lambda share=share, key=key: (subflow.train(
+            models["lenet"], dataset, share, checkpoint=checkpoint_of(folder, key), **options),
             {"utilisation": share, "choices": f"{share:.0%} of the neurons of each inner layer"}), quiet))
     return rows
 
 
-def _kept(folder, key, models, make, quiet):
+def kept(folder, key, models, make, quiet):
     """Load the model `key` and its row from the folder, or make() both and save them."""
     path, note = folder / f"{key}.npz", folder / f"{key}.json"
     if not note.exists():
         say(f"{key} on {folder.name}", quiet)
-        _checkpoint(folder, key).parent.mkdir(exist_ok=True)
+        checkpoint_of(folder, key).parent.mkdir(exist_ok=True)
         model, row = make()
         modelfile.save(model, path)
         write_text(note, json.dumps({"model": key, **row}, indent=2) + "\n")
-        for checkpoint in _checkpoint(folder, key).parent.glob(f"{key}*.npz"):
+        for checkpoint in checkpoint_of(folder, key).parent.glob(f"{key}*.npz"):
             checkpoint.unlink()
     models[key] = modelfile.load(path)
     return json.loads(note.read_text(encoding="utf-8"))
 
 
-def _adadeep(lenet, dataset, folder, options):
-    """(model, row) that AdaDeep's search finds under its default budgets."""
-    budgets = adadeep.default_budgets(lenet)
-    found = adadeep.search(lenet, dataset, budgets, checkpoint=_checkpoint(folder, "adadeep"), **options)
+def found_by_adadeep(model, dataset, folder, options):
+    """(model, row) that AdaDeep's search finds for a model under its default budgets."""
+    budgets = adadeep.default_budgets(model)
+    found = adadeep.search(model, dataset, budgets, checkpoint=checkpoint_of(folder, "adadeep"), **options)
     chosen = [f"layer {one['place']}, {one['layer']}: {one['compression']} "
               f"{'' if one['amount'] is None else format(one['amount'], 'g')}".rstrip() for one in found.choices]
     return found.model, {"choices": "; ".join(chosen), "met": found.met, "missed": "; ".join(found.missed) or None,
                          "budgets": budgets.given()}
 
 
-def _checkpoint(folder, key):
+def checkpoint_of(folder, key):
     """A compressor's checkpoint: not beside those of the run, which would then count as unfinished."""
     return folder / "compressors" / f"{key}.npz"
