@@ -1,7 +1,7 @@
 """Local response normalisation: y = x * (k + alpha * sum of squares over neighbouring channels)^-beta.
 
-(Krizhevsky et al., 2012, section 3.3.) The power is exp(-beta ln s). Lanes behind the end of a row are written as zeros:
-they fall into the frame right of it, or where the next row will be written.
+(Krizhevsky et al., 2012, section 3.3.) The power is exp(-beta ln s). Lanes behind the end of a row are written as
+zeros: they fall into the frame right of it, or where the next row will be written.
 
 row: x, y, numbers (k, alpha, -beta), C, H, W, x's row and channel stride, y's row and channel stride, channels to each
 side. fixed: group.
