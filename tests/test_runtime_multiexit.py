@@ -80,7 +80,7 @@ def test_narrower_vectors_line_up_as_well(target, images, early):
     assert_company_does_not_matter(predictor, images, alone, (2, 3, 5, 9, 64, COUNT))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2 ** 40), st.lists(st.integers(0, 3), min_size=2, max_size=5), st.floats(0, 1),
        st.sampled_from([1, 2]))
 def test_random_nets(seed, lengths, share, threads):

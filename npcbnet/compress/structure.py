@@ -16,7 +16,7 @@ from npcbnet.compress.channels import (by_output, followed, greatest, influence,
                                        with_inputs, with_outputs)
 from npcbnet.compress.retrain import Retraining, check
 from npcbnet.errors import UsageError
-from npcbnet.layers import BatchNorm2d, Conv2d, Container, Sequential
+from npcbnet.layers import BatchNorm2d, Container, Sequential
 from npcbnet.losses import cross_entropy
 from npcbnet.nets.images import as_floats
 
