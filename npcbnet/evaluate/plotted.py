@@ -108,6 +108,8 @@ def _labels(panel, axes, spans):
 
     for series in panel.series:
         errors = np.nan_to_num(floats(series.x_error or [0] * len(series.x)))
+        if series.left is not None:  # a bar may go to the left
+            errors = np.nan_to_num(np.maximum(floats(series.left) - floats(series.x), 0))
         for x, y, error, text, place in zip(floats(series.x), floats(series.y), errors, series.labels,
                                             places(series.x, series.y)):
             if text and np.isfinite(place).all():
