@@ -54,10 +54,12 @@ def split_bars(first, whole, shares, heights):
 
 def accuracies(rows, title=""):
     """A panel with a dot for each row's accuracy, and a diamond for the paper's."""
-    floor, heights = floor_of(rows), tuple(range(len(rows)))
+    heights, papers = tuple(range(len(rows))), numbers(rows, "paper_accuracy")
+    floor = floor_of(rows)
+    if floor is not None and any(value is not None and value < floor for value in papers):
+        floor = None  # the axis goes down there anyway
     dots = [Series("ours", raised(rows, floor), heights, "points", Look("o"),
                    x_error=tuple(None if below(row, floor) else number(row, "accuracy_spread") for row in rows),
                    labels=tuple(f"↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "" for row in rows))]
-    papers = numbers(rows, "paper_accuracy")
     dots += [Series("the paper's", papers, heights, "points", Look("D", hollow=True))] if any(papers) else []
     return Panel(tuple(dots), title, "accuracy", x_percent=True, places=unnamed(rows))

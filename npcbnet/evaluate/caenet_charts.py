@@ -30,7 +30,8 @@ def _by_slo(row, key, slo):
     time, limit = number(row, key), number(row, slo)
     if not time or not limit or time < 0 or limit < 0:
         return None
-    return time / limit, f"{time:.3g} ms" if time >= 0.1 else f"{1000 * time:.3g} µs"
+    digits = 4 if key.startswith("paper") else 3  # as the paper prints them
+    return time / limit, f"{time:.{digits}g} ms" if time >= 0.1 else f"{1000 * time:.{digits}g} µs"
 
 
 def _heights(panels):
@@ -89,14 +90,15 @@ def transfer(rows, path):
     panels = []
     for dataset, group in grouped(rows, "dataset").items():
         ours, papers, heights = numbers(group, "accuracy"), numbers(group, "paper_accuracy"), tuple(range(len(group)))
-        ends = tuple(max(filter(None, pair), default=None) for pair in zip(ours, papers))
-        texts = tuple(", ".join(f"{who}{100 * value:.2f} %" for who, value in zip(("", "paper "), pair)
+        errors = numbers(group, "accuracy_spread")
+        ends = tuple(max(((value or 0) + (error or 0), paper or 0)) or None
+                     for value, error, paper in zip(ours, errors, papers))
+        texts = tuple(" " + ", ".join(f"{who}{100 * value:.2f} %" for who, value in zip(("", "paper "), pair)
                                 if value is not None) for pair in zip(ours, papers))
-        panels.append([Panel((Series("ours", ours, heights, "points", Look("o"),
-                                     x_error=numbers(group, "accuracy_spread")),
-                              Series("the paper's", papers, heights, "points", Look("D", hollow=True)),
-                              Series("", ends, heights, "points", Look(""), labels=texts, legend=False,
-                                     x_error=numbers(group, "accuracy_spread"))),
+        dots = [Series("ours", ours, heights, "points", Look("o"), x_error=errors)]
+        if any(papers):
+            dots.append(Series("the paper's", papers, heights, "points", Look("D", hollow=True)))
+        panels.append([Panel((*dots, Series("", ends, heights, "points", Look(""), labels=texts, legend=False)),
                              short(dataset), "accuracy", x_percent=True, x_room=0.3, places=named(group, "variant"))])
     return write(path, panels, [HEAD + (LINE_PX + 8) * len(row[0].places) for row in panels])
 
@@ -131,7 +133,7 @@ def slo(rows, path):
 
 def _step(row):
     """A step of the loop."""
-    return short(" ".join(str(row[key]) for key in ("step", "way") if row.get(key) is not None))
+    return short(", ".join(str(row[key]) for key in ("step", "way") if row.get(key) is not None))
 
 
 def _limit(rows, share, name):
