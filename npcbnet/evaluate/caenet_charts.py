@@ -138,7 +138,7 @@ def _step(row):
 
 def _limit(rows, share, name):
     """The SLO as a line."""
-    limits = [value for value in numbers(rows, "slo_ms") if value is not None]
+    limits = [value for value in numbers(rows, "slo_ms") if value is not None and value > 0]
     return (("x", limits[0] * share, f"SLO: {limits[0] * share:.3g} {name}"),) if limits else ()
 
 
@@ -150,7 +150,7 @@ def search(rows, path):
         floor, series = floor_of(group), []
         for look, (stage, some) in zip(_ROUNDS * len(group), grouped(
                 [row for row in group if not row.get("chosen")], "round").items()):
-            series.append(Series(f"round: {short(stage)}", times(some, "latency_ms", share), raised(some, floor),
+            series.append(Series(f"round: {short(stage)[:16]}", times(some, "latency_ms", share), raised(some, floor),
                                  "points", look))
         chosen = [row for row in group if row.get("chosen")]
         series.append(Series("chosen", times(chosen, "latency_ms", share), raised(chosen, floor), "points", Look("*"),

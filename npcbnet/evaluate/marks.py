@@ -20,6 +20,8 @@ LOOKS = {
     **{f"{name}-{how}": look for name in ("lenet", "alexnet") for how, look in (
         ("kd", Look("p", (6, 2), "#7b3fa0")), ("wp", Look("h", (3, 2), "#a03060")),
         ("wc", Look("d", (8, 2, 2, 2), "#00707a")))},
+    **{name: Look(marker, (2 + i, 4), "#444444", hollow=True) for i, (name, marker) in enumerate((
+        ("vgg16", "p"), ("resnet50", "h"), ("resnet32", "d"), ("resnet18", "P"), ("mobilenetv2", "*")))},
 }
 _OTHERS = (Look("*", (1, 0), "#333333"), Look("o", (3, 3), "#333333", hollow=True),
            Look("s", (6, 3), "#333333", hollow=True), Look("^", (1, 3), "#333333", hollow=True),
@@ -45,10 +47,15 @@ def paper_of(report):
     return "caenet" if facts_of(report).get("paper") == "caenet" else "cbnet"
 
 
+def titles_of(report):
+    """{data set: its title} of a report."""
+    return {row.get("name"): row.get("title") for row in facts_of(report).get("datasets") or ()
+            if isinstance(row, dict)}
+
+
 def titled(report):
     """The report with data sets called by their titles in all rows, as tables and charts show them."""
-    titles = {row.get("name"): row.get("title") for row in facts_of(report).get("datasets") or ()
-              if isinstance(row, dict)}
+    titles = titles_of(report)
     return {key: [{**row, "dataset": titles.get(row["dataset"]) or row["dataset"]}
                   if isinstance(row, dict) and row.get("dataset") is not None else row for row in rows]
             if isinstance(rows, list) else rows for key, rows in report.items()}

@@ -1,4 +1,5 @@
 """What the judges of both papers' claims share."""
+from npcbnet.evaluate.marks import titles_of
 
 
 def claim(text, published, ours, holds, why):
@@ -15,3 +16,22 @@ def span(values, form):
 def verdict(values, good, bad):
     """yes if all values are at least `good`, no if none is above `bad`, else in part."""
     return "yes" if min(values) >= good else "no" if max(values) <= bad else "in part"
+
+
+def all_or_some(held):
+    """yes if all of some truths are, no if none is, else in part."""
+    return "yes" if all(held) else "in part" if any(held) else "no"
+
+
+class Titles:
+    """What data sets are called: titles[name]."""
+
+    def __init__(self, report):
+        self.known = titles_of(report)
+
+    def __getitem__(self, name):
+        return self.known.get(name) or str(name)
+
+    def each(self, texts):
+        """{data set: text} as one text."""
+        return "; ".join(f"{self[name]}: {text}" for name, text in texts.items())
