@@ -46,7 +46,7 @@ def pairs_of_bars(ours, papers, heights=None, left=None):
 
 
 def split_bars(first, whole, shares, heights):
-    """Series of bars of two parts: first (name, ends) hatched, whole (name of the second, ends) grey; shares as text."""
+    """Series of bars of two parts: first (name, ends) hatched, whole (the second's name, ends) grey; shares as text."""
     return (Series(*first, heights, "bars", _FIRST),
             Series(*whole, heights, "bars", _SECOND, left=first[1],
                    labels=tuple("" if share is None else f"{first[0]} {100 * share:.0f} %" for share in shares)))

@@ -161,7 +161,7 @@ def _dead(report, titles):
 def _pruning(report, titles):
     texts, held = {}, []
     for name, rows in grouped(report.get("slo") or (), "dataset").items():
-        rows = [row for row in rows if None not in (number(row, "latency_ms"), number(row, "accuracy"))]
+        rows = [row for row in rows if number(row, "latency_ms") and number(row, "accuracy") is not None]
         meeting = [row for row in rows if row.get("meets") is True]
         if not rows:
             continue

@@ -58,8 +58,8 @@ def _split(models, key, share, title, label, places):
     encoder = times(models, key, share)
     whole = tuple(None if None in pair else sum(pair) for pair in zip(encoder, times(heads, key, share)))
     parts = [part / end if end else None for part, end in zip(encoder, whole)]
-    return Panel(split_bars(("encoder", encoder), ("classifier", whole), parts, tuple(range(len(models)))), title, label,
-                 places=places, x_zero=True, x_room=0.45)
+    bars = split_bars(("encoder", encoder), ("classifier", whole), parts, tuple(range(len(models))))
+    return Panel(bars, title, label, places=places, x_zero=True, x_room=0.45)
 
 
 def clustering(rows, path):
