@@ -22,7 +22,7 @@ CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_acc
           "caenet elbow": clusters.elbow, "caenet clustering": caenet_charts.clustering,
           "caenet transfer": caenet_charts.transfer, "caenet dead": caenet_charts.dead,
           "caenet slo": caenet_charts.slo, "caenet search": caenet_charts.search, "caenet frontier": charts.frontier}
-CAENET = marks.titled(made_up_caenet.report())
+CAENET = marks.titled(made_up_caenet.report(("cifar10", "mnist")))
 
 
 @pytest.fixture(params=["matplotlib", "plain"], autouse=True)

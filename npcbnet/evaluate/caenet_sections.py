@@ -12,7 +12,7 @@ _PARAMETERS = Column("parameters", "parameters", "whole", "trained numbers")
 _NONZERO = Column("nonzero", "not zero", "whole", "parameters that are not zero")
 _SLO = Column("slo_ms", "SLO, {unit}", "time", "the service-level objective: how long an image may take")
 _MEETS = Column("meets_slo", "meets it", "truth")
-_PAPER_MS = Column("paper_latency_ms", "paper: Raspberry Pi 4, ms", "number")
+_PAPER_MS = Column("paper_latency_ms", "paper: Raspberry Pi 4, ms", "printed")
 _TITLES = {"table1": "Table I: CIFAR-10", "table2": "Table II: MNIST"}
 _VARIANTS = ("KD, WP and WC are distilled, pruned and with shared weights. CAE-Net (transfer) has the converter's "
              "encoder frozen, (random) a random one, (scratch) is the same network trained without a converter, (fast) "
@@ -58,12 +58,12 @@ def speed(key):
         "smaller network need not be a faster one. " + _VARIANTS), (
         MODEL, Column("device", "device"), LATENCY, P95, Column("speedup", "times as fast as the baseline", "times"),
         Column("verdict", "than the baseline"), _SLO, _MEETS, _PAPER_MS,
-        Column("paper_speedup", "paper: times", "times"), Column("paper_nano_latency_ms", "paper: Jetson Nano, ms",
-                                                                 "number"),
+        Column("paper_speedup", "paper: times", "times"),
+        Column("paper_nano_latency_ms", "paper: Jetson Nano, ms", "printed"),
         Column("paper_nano_speedup", "paper: times, Nano", "times"), Column("power_w", "power, W", "number"),
         Column("energy_mj", "energy, mJ", "number", "of one image, power times time"),
         Column("energy_ratio", "times less energy", "times", "the baseline's by this"),
-        Column("paper_energy_mj", "paper: Pi 4, mJ", "number"),
+        Column("paper_energy_mj", "paper: Pi 4, mJ", "printed"),
         Column("paper_energy_ratio", "paper: times less", "times"),
         Column("energy_kind", "energy is", "text",
                "measured by a meter, modelled from the use of the processor, or an estimate for a device not here"),
@@ -96,7 +96,7 @@ FIG1 = Section("fig1", "Fig. 1: time, SLO and accuracy", (
     "application, and smaller ones that meet it are less accurate. Times are shown by the SLO, ours by the one set for "
     "this machine, the paper's by its own for the Raspberry Pi 4. Look for bars left of the line with dots far to the "
     "right."), (
-    MODEL, LATENCY, _SLO, _MEETS, ACCURACY, _PAPER_MS, Column("paper_slo_ms", "paper: SLO, ms", "number"),
+    MODEL, LATENCY, _SLO, _MEETS, ACCURACY, _PAPER_MS, Column("paper_slo_ms", "paper: SLO, ms", "printed"),
     PAPER_ACCURACY))
 
 FIG2 = Section("fig2", "Fig. 2: clusters of a class", (
@@ -126,7 +126,7 @@ CLUSTERING = Section("clustering", "What clustering is worth", (
     Column("reconstruction_loss", "loss, training", "number", "mean squared difference of output and target, pixels "
            "in 0..1"),
     Column("reconstruction_loss_validation", "loss, validation", "number"),
-    Column("paper_loss", "paper: loss", "number"),
+    Column("paper_loss", "paper: loss", "printed"),
     ACCURACY, Column("distance", "image to target", "number", "the loss of a converter that changes nothing"),
     Column("silhouette", "silhouette", "number", "of the clusters among the features, -1 to 1"), _SEEDS))
 

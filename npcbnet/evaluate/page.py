@@ -127,6 +127,8 @@ def _written(value, form, unit, beside=None):
         value, beside = share * value, None if beside is None else share * beside
     if form == "percent":
         return f"{value:.2f}"
+    if form == "printed":
+        return f"{value:,.6g}"
     if form == "whole":
         return f"{value:,.0f}"
     if form == "times":

@@ -8,7 +8,7 @@ class Column:
 
     key: str
     heading: str
-    form: str = "text"  # text | name | whole | percent | time | seconds | number | times | kilobytes | truth
+    form: str = "text"  # text | name | whole | percent | time | seconds | number | printed | times | kilobytes | truth
     note: str = ""
 
 
