@@ -13,7 +13,12 @@ from npcbnet.files import write_text
 
 WIDEST = 120  # characters of the terminal's table
 NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweight DNN, no converter", "cbnet": "CBNet",
-         "adadeep": "AdaDeep", "subflow": "SubFlow", "balexnet": "B-AlexNet", "alexnet": "AlexNet", "caenet": "CAE-Net"}
+         "adadeep": "AdaDeep", "subflow": "SubFlow", "balexnet": "B-AlexNet", "alexnet": "AlexNet", "caenet": "CAE-Net",
+         "lenet-kd": "LeNet-KD", "lenet-wp": "LeNet-WP", "lenet-wc": "LeNet-WC", "alexnet-kd": "AlexNet-KD",
+         "alexnet-wp": "AlexNet-WP", "alexnet-wc": "AlexNet-WC", "caenet-slo": "CAE-Net, pruned to the SLO",
+         "vgg16": "VGG16", "vgg16-pruned": "VGG16, pruned", "resnet50": "ResNet-50",
+         "resnet50-pruned": "ResNet-50, pruned", "resnet32": "ResNet-32", "resnet18": "ResNet-18",
+         "mobilenetv2": "MobileNetV2"}
 BASELINES = ("lenet", "alexnet")  # what the other models of a run are compared with
 CAPTIONS = {  # by the first word of a picture's file name, which a model's name may follow: exits-cbnet.png
     "loss": "Training loss and what was measured on validation data, stage by stage",
@@ -98,7 +103,10 @@ def text_table(rows, facts=None):
 def model_name(row, facts=None):
     """What a row's model is called in a table: {"model": "cbnet-table1"} -> "CBNet (table1)"."""
     known = {**(facts or {}), **row}
-    kind, _, recipe = str(row.get("model", "")).partition("-")
+    key = str(row.get("model", ""))
+    kind, _, recipe = key.partition("-")
+    if key in NAMES and recipe:
+        return NAMES[key]
     if kind == "branchynet" and not recipe:
         threshold = known.get("threshold")
         return f"BranchyNet at T = {threshold:.3g}" if isinstance(threshold, int | float) else "BranchyNet at T"

@@ -9,15 +9,20 @@ from skimage import io
 
 from npcbnet import pictures
 from npcbnet.errors import ShapeError, UsageError
-from npcbnet.evaluate import charts, diagram, draw, labels, marks, panel
-from tests import made_up_report
+from npcbnet.evaluate import caenet_charts, charts, clusters, diagram, draw, labels, marks, panel
+from tests import made_up_caenet, made_up_report
 
 pytestmark = pytest.mark.independent
 
 REPORT = made_up_report.report()
 CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_accuracy, "bars": charts.beside_the_paper,
           "fig6": charts.scalability, "converter_share": charts.converter_share, "frontier": charts.frontier,
-          "ablations": charts.ablations, "fig2": diagram.cbnet_blocks}
+          "ablations": charts.ablations, "fig2": diagram.cbnet_blocks,
+          "caenet fig1": caenet_charts.time_by_slo, "caenet fig5": caenet_charts.encoder_and_head,
+          "caenet elbow": clusters.elbow, "caenet clustering": caenet_charts.clustering,
+          "caenet transfer": caenet_charts.transfer, "caenet dead": caenet_charts.dead,
+          "caenet slo": caenet_charts.slo, "caenet search": caenet_charts.search, "caenet frontier": charts.frontier}
+CAENET = marks.titled(made_up_caenet.report(("cifar10", "mnist")))
 
 
 @pytest.fixture(params=["matplotlib", "plain"], autouse=True)
@@ -34,7 +39,9 @@ def backend(request, monkeypatch):
 
 
 def rows_of(name):
-    """The rows of the made-up report that a chart takes."""
+    """The rows of the made-up reports that a chart takes."""
+    if name.startswith("caenet "):
+        return CAENET[name.removeprefix("caenet ")]
     return REPORT["fig5" if name == "bars" else name]
 
 
@@ -61,7 +68,9 @@ def test_a_chart_follows_its_rows(tmp_path, name):
     CHARTS[name](rows, path)
     first = path.read_bytes()
     drawn(path)
-    changed = {"fig3": "speedup", "fig2": "macs", "fig6": "total_s", "converter_share": "total_ms"}
+    changed = {"fig3": "speedup", "fig2": "macs", "fig6": "total_s", "converter_share": "total_ms",
+               "caenet fig1": "latency_ms", "caenet fig5": "latency_ms", "caenet elbow": "inertia",
+               "caenet dead": "share"}
     changed = changed.get(name, "accuracy")
     others = [{**row, changed: row[changed] * (0.5 if i == 1 else 1)} for i, row in enumerate(rows)]
     CHARTS[name](others, path)
@@ -94,8 +103,9 @@ def test_nothing_to_show_says_so(tmp_path, name):
 @pytest.mark.parametrize("name", CHARTS)
 def test_names_of_any_kind(tmp_path, name):
     odd = ["$x$ \\frac{", "超" * 40, "", "_a", "W" * 300, "a\nb"]
-    rows = [{**row, "dataset": "$\\d$ <b>", "variant": odd[i % 6], "layer": odd[i % 6], "model": odd[i % 6]}
-            for i, row in enumerate(rows_of(name)[:12])]
+    texts = ("variant", "layer", "model", "method", "architecture", "step", "way", "round", "class_name")
+    rows = [{**row, "dataset": "$\\d$ <b>", **dict.fromkeys(texts, odd[i % 6])} for i, row in
+            enumerate(rows_of(name)[:12])]
     CHARTS[name](rows, tmp_path / "a.png")
     drawn(tmp_path / "a.png")
 
@@ -132,6 +142,27 @@ def test_all_pictures_of_a_report_and_only_those_it_has_rows_for(tmp_path):
     assert draw.draw({"facts": {}, "fig3": [], "fig9": None}, tmp_path) == {}
 
 
+def test_all_pictures_of_the_other_paper(tmp_path):
+    report = made_up_caenet.report(("mnist", "fmnist"))
+    made = draw.draw(report, tmp_path)
+    assert list(made) == ["fig1", "fig5", "elbow", "clustering", "transfer", "dead", "slo", "search", "frontier"]
+    assert sorted(f"{key}.png" for key in made) == sorted(file.name for file in tmp_path.iterdir())
+    assert all(len(pairs) == 1 and pairs[0][1] for pairs in made.values())
+    empty = {"facts": {"paper": "caenet"}, "fig1": [], "table1": report["table1"], "fig6": report["fig1"]}
+    assert draw.draw(empty, tmp_path) == {}
+
+
+def test_a_bar_that_meets_the_slo_goes_to_the_left(tmp_path, backend):
+    """Filled columns of the picture left and right of the line for a fast and a slow model."""
+    rows = [{"dataset": "a", "model": "x", "latency_ms": time, "slo_ms": 1.0} for time in (0.2, 5.0)]
+    pixels = drawn(caenet_charts.time_by_slo(rows, tmp_path / "a.png"))
+    grey = (abs(pixels.astype(int) - 0x9a) < 3).all(axis=2)
+    ys, xs = np.nonzero(grey & (grey.sum(axis=1) > 60)[:, None])  # not the legend
+    upper = ys < (ys.min() + ys.max()) / 2
+    assert upper.any() and (~upper).any() and np.median(xs[upper]) < np.median(xs[~upper]) - 50
+    assert np.percentile(xs[upper], 99) <= np.percentile(xs[~upper], 1) + 5
+
+
 def test_an_unwritable_path_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="a.png"):
@@ -143,6 +174,9 @@ def test_each_model_keeps_its_look_and_none_share_one():
     found = marks.looks(rows)
     assert len({(look.marker, look.dash, look.hollow) for look in found}) == len(rows)
     assert marks.looks(rows[::-1])[-1] == found[0] == marks.LOOKS["lenet"]
+    for models in made_up_caenet.MODELS.values():
+        found = marks.looks([{"model": name} for name in models])
+        assert len({(look.marker, look.dash, look.hollow) for look in found}) == len(models)
 
 
 def test_what_lies_far_below_is_set_on_a_floor():

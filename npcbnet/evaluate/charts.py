@@ -4,13 +4,13 @@ Rows are dicts as npcbnet.evaluate.page lists them; a missing number leaves its 
 """
 from dataclasses import replace
 
+from npcbnet.evaluate.bars import HEAD, PAIR_PX, accuracies, listed, named, pairs_of_bars, split_bars
 from npcbnet.evaluate.marks import (DATASETS, LOOKS, below, cycled, floor_of, grouped, label, looks, name_of, number,
                                     numbers, over_ratio, raised, short, threshold, times, unit, without_far_below)
 from npcbnet.evaluate.panel import LINE_PX, Look, Panel, Series
 from npcbnet.evaluate.render import write
 
 _CONTROL = "lightweight DNN, no converter"
-_OURS, _PAPERS = "#9a9a9a", "#ffffff"
 
 
 def speedup_over_hard_share(rows, path):
@@ -51,26 +51,17 @@ def beside_the_paper(rows, path):
     for dataset, group in grouped(rows, "dataset").items():
         name, share = unit(group)
         lenet = next((row for row in group if row.get("model") == "lenet"), {})
-        bars = []
-        for key, who, look, shift in (("latency_ms", "ours", Look(colour=_OURS), -0.2),
-                                      ("paper_latency_ms", "the paper's", Look(colour=_PAPERS, hatch="////"), 0.2)):
-            base = number(lenet, key)
-            known = [(i, number(row, key)) for i, row in enumerate(group) if base and number(row, key) is not None]
-            texts = tuple(f"{value * share:.3g} {name}" if who == "ours" else f"{value:.3g} ms" for _, value in known)
-            bars += [Series(who, tuple(value / base for _, value in known), tuple(i + shift for i, _ in known), "bars",
-                            look, labels=texts, height=0.36)] if known else []
-        heights = tuple(range(len(group)))
-        floor = floor_of(group)
-        dots = [Series("ours", raised(group, floor), heights, "points", Look("o"),
-                       x_error=tuple(None if below(row, floor) else number(row, "accuracy_spread") for row in group),
-                       labels=tuple(f"↓ {100 * row['accuracy']:.1f} %" if below(row, floor) else "" for row in group))]
-        papers = numbers(group, "paper_accuracy")
-        dots += [Series("the paper's", papers, heights, "points", Look("D", hollow=True))] if any(papers) else []
-        places = tuple((i, short(name_of(row)), False) for i, row in enumerate(group))
-        unnamed = tuple((i, "", False) for i in heights)
-        panels.append([Panel(tuple(bars), short(dataset), "time of one image, LeNet's = 1", places=places, x_zero=True,
-                             x_room=0.3), Panel(tuple(dots), "", "accuracy", x_percent=True, places=unnamed)])
-    return write(path, panels, [110 + 36 * len(row[0].places) for row in panels])
+        bars = pairs_of_bars(
+            [_with_base(number(row, "latency_ms"), number(lenet, "latency_ms"), share, name) for row in group],
+            [_with_base(number(row, "paper_latency_ms"), number(lenet, "paper_latency_ms"), 1, "ms") for row in group])
+        panels.append([Panel(bars, short(dataset), "time of one image, LeNet's = 1", places=named(group), x_zero=True,
+                             x_room=0.3), accuracies(group)])
+    return write(path, panels, [HEAD + PAIR_PX * len(row[0].places) for row in panels])
+
+
+def _with_base(value, base, share, name):
+    """A time with the base's as 1, and as text; None where one is missing."""
+    return (value / base, f"{value * share:.3g} {name}") if base and value is not None else None
 
 
 def scalability(rows, path):
@@ -93,25 +84,14 @@ def scalability(rows, path):
 def converter_share(rows, path):
     """How much of CBNet's time its converter takes, and where it would end with the paper's share."""
     name, share = unit(rows, "total_ms")
-    rows = [row for row in rows if None not in (number(row, "converter_ms"), number(row, "total_ms"))]
-    places, heights, y = [], [], 0
-    for dataset, group in grouped(rows, "dataset").items():
-        places.append((y, short(dataset), True))
-        for row in group:
-            y += 1
-            heights.append(y)
-            places.append((y, short(name_of(row)), False))
-        y += 1
-    rows = [row for group in grouped(rows, "dataset").values() for row in group]
+    rows, heights, places = listed([row for row in rows
+                                    if None not in (number(row, "converter_ms"), number(row, "total_ms"))])
     converter, total = times(rows, "converter_ms", share), times(rows, "total_ms", share)
-    shares = tuple(number(row, "share") for row in rows)
     papers = tuple(None if number(row, "paper_share") is None else row["paper_share"] * whole
                    for row, whole in zip(rows, total))
-    series = (Series("converter", converter, tuple(heights), "bars", Look(colour="#ffffff", hatch="////")),
-              Series("lightweight DNN", total, tuple(heights), "bars", Look(colour="#bdbdbd"), left=converter,
-                     labels=tuple("" if part is None else f"converter {100 * part:.0f} %" for part in shares)),
-              Series("end of the converter at the paper's share", papers, tuple(heights), "points", Look("D")))
-    return write(path, [[Panel(series, "", f"time of one image, {name}", places=tuple(places), x_zero=True,
+    series = (*split_bars(("converter", converter), ("lightweight DNN", total), numbers(rows, "share"), heights),
+              Series("end of the converter at the paper's share", papers, heights, "points", Look("D")))
+    return write(path, [[Panel(series, "", f"time of one image, {name}", places=places, x_zero=True,
                                x_room=0.2)]], [120 + (LINE_PX + 4) * len(places)])
 
 

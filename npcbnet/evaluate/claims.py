@@ -1,6 +1,7 @@
 """Which claims of the CBNet paper hold in a fast runtime? Judged by the report's own rows, nothing else."""
 from npcbnet.evaluate import paper
 from npcbnet.evaluate.measured import THIS_MACHINE
+from npcbnet.evaluate.verdicts import claim, span, verdict
 from npcbnet.report import model_name
 
 SIZED = ("cbnet-paper", "cbnet-table1")  # have the paper's sizes
@@ -17,23 +18,7 @@ def judged(report):
              _saves(rows, names, "branchynet", paper.SAVED_OF_BRANCHYNET),
              _share(report), _mixes(report, names), _easier(rows, names), _compressors(rows, names),
              _scalability(report), _no_converter(rows, names)]
-    return [claim for claim in found if claim]
-
-
-def _claim(claim, published, ours, holds, why):
-    """A row; `why` explains what does not hold, or holds in part."""
-    return {"claim": claim, "paper": published, "ours": ours, "holds": holds, "why": None if holds == "yes" else why}
-
-
-def _span(values, form):
-    """Lowest to highest of some numbers, as text."""
-    low, high = (form.format(value) for value in (min(values), max(values)))
-    return low if low == high else f"{low} to {high}"
-
-
-def _verdict(values, good, bad):
-    """yes if all values are at least `good`, no if none is above `bad`, else in part."""
-    return "yes" if min(values) >= good else "no" if max(values) <= bad else "in part"
+    return [row for row in found if row]
 
 
 def _all(rows, names, models):
@@ -51,12 +36,12 @@ def _faster_than(rows, names, other, published):
     light = _ratios(rows, names, "lightweight", other)
     macs = [row["macs"] / rows[row["dataset"], other]["macs"] for row in _all(rows, names, SIZED)]
     called = model_name({"model": other}).split(" at ")[0]
-    return _claim(f"CBNet is faster than {called}", f"{_span(published, '{:.2f}')} times as fast (cloud instance)",
-                  f"with the paper's sizes {_span(sized, '{:.2f}')} times, with our small converter "
-                  f"{_span(fast, '{:.2f}')}, without any converter {_span(light, '{:.2f}')}",
-                  _verdict(sized, published[0], 1),
-                  f"CBNet of Table I does {_span(macs, '{:.2f}')} times the multiply-adds of {called}; where "
-                  "convolutions are fast, that counts, besides what is 0 in an image and can be left out")
+    return claim(f"CBNet is faster than {called}", f"{span(published, '{:.2f}')} times as fast (cloud instance)",
+                 f"with the paper's sizes {span(sized, '{:.2f}')} times, with our small converter "
+                 f"{span(fast, '{:.2f}')}, without any converter {span(light, '{:.2f}')}",
+                 verdict(sized, published[0], 1),
+                 f"CBNet of Table I does {span(macs, '{:.2f}')} times the multiply-adds of {called}; where "
+                 "convolutions are fast, that counts, besides what is 0 in an image and can be left out")
 
 
 def _accuracy(rows, names):
@@ -68,11 +53,11 @@ def _accuracy(rows, names):
         cell = paper.table_ii(name.split("-")[0], "cbnet-paper")["paper_accuracy"]
         if cell is not None:
             published.append(100 * (cell - paper.table_ii(name.split("-")[0], "lenet")["paper_accuracy"]))
-    return _claim("CBNet keeps LeNet's accuracy", f"{_span(published, '{:+.2f}')} points" if published else "–",
-                  f"{_span(ours, '{:+.2f}')} points with the paper's recipe, {_span(table1, '{:+.2f}')} with the same "
-                  "sizes and our training", _verdict(ours, -100 * CLOSE, -100 * CLOSE),
-                  "a random easy image as target asks for the mean of a class; the easiest image of the class as "
-                  "target, and the classifier's loss, bring most of it back")
+    return claim("CBNet keeps LeNet's accuracy", f"{span(published, '{:+.2f}')} points" if published else "–",
+                 f"{span(ours, '{:+.2f}')} points with the paper's recipe, {span(table1, '{:+.2f}')} with the same "
+                 "sizes and our training", verdict(ours, -100 * CLOSE, -100 * CLOSE),
+                 "a random easy image as target asks for the mean of a class; the easiest image of the class as "
+                 "target, and the classifier's loss, bring most of it back")
 
 
 def _saves(rows, names, other, published):
@@ -84,20 +69,20 @@ def _saves(rows, names, other, published):
     why = ("modelled from the use of the processor, power is the same for all models that keep one thread busy, so "
            "energy follows latency" if kinds == ["modelled"] else "energy follows latency where power hardly differs")
     called = model_name({"model": other}).split(" at ")[0]
-    return _claim(f"CBNet saves energy against {called}", _span(published, "{:.0%}"),
-                  f"with the paper's sizes {_span(sized, '{:.0%}')}, with our small converter "
-                  f"{_span(saved('cbnet-fast'), '{:.0%}')} ({', '.join(kinds)})", _verdict(sized, published[0], 0),
-                  why)
+    return claim(f"CBNet saves energy against {called}", span(published, "{:.0%}"),
+                 f"with the paper's sizes {span(sized, '{:.0%}')}, with our small converter "
+                 f"{span(saved('cbnet-fast'), '{:.0%}')} ({', '.join(kinds)})", verdict(sized, published[0], 0),
+                 why)
 
 
 def _share(report):
     shares = [row["share"] for row in report["converter_share"] if row["model"] in SIZED]
     small = [row["share"] for row in report["converter_share"] if row["model"] == "cbnet-fast"]
-    return _claim("The converter takes a small part of CBNet's time", f"up to {paper.CONVERTER_SHARE:.0%}",
-                  f"with the paper's sizes {_span(shares, '{:.0%}')}, our small one {_span(small, '{:.0%}')}",
-                  "yes" if max(shares) <= paper.CONVERTER_SHARE else
-                  "in part" if min(shares) <= paper.CONVERTER_SHARE else "no",
-                  "in the paper's framework dense layers were cheap beside convolutions; in a fast one they are not")
+    return claim("The converter takes a small part of CBNet's time", f"up to {paper.CONVERTER_SHARE:.0%}",
+                 f"with the paper's sizes {span(shares, '{:.0%}')}, our small one {span(small, '{:.0%}')}",
+                 "yes" if max(shares) <= paper.CONVERTER_SHARE else
+                 "in part" if min(shares) <= paper.CONVERTER_SHARE else "no",
+                 "in the paper's framework dense layers were cheap beside convolutions; in a fast one they are not")
 
 
 def _mixes(report, names):
@@ -110,12 +95,12 @@ def _mixes(report, names):
     if not ends:
         return None
     points = paper.FIG_3.values()
-    return _claim("BranchyNet's speed-up over LeNet shrinks with the share of hard images",
-                  "; ".join(f"{speed:g} times at {share:.0%} hard" for share, speed in points),
-                  f"from {_span([a for a, _ in ends], '{:.2f}')} times (no hard image) to "
-                  f"{_span([b for _, b in ends], '{:.2f}')} times (all hard)",
-                  "yes" if all(b < a for a, b in ends) else "no",
-                  "a hard image pays for the branch and for the trunk")
+    return claim("BranchyNet's speed-up over LeNet shrinks with the share of hard images",
+                 "; ".join(f"{speed:g} times at {share:.0%} hard" for share, speed in points),
+                 f"from {span([a for a, _ in ends], '{:.2f}')} times (no hard image) to "
+                 f"{span([b for _, b in ends], '{:.2f}')} times (all hard)",
+                 "yes" if all(b < a for a, b in ends) else "no",
+                 "a hard image pays for the branch and for the trunk")
 
 
 def _easier(rows, names):
@@ -123,14 +108,14 @@ def _easier(rows, names):
             for model in ("cbnet-paper", "cbnet-table1", "cbnet-fast")}
     if not all(made.values()):
         return None
-    return _claim("Conversion turns hard images into easy ones", "implied by reading all with the lightweight DNN",
-                  f"once converted, of the hard images {_span(made['cbnet-paper'], '{:.0%}')} leave early with the "
-                  f"right answer by the paper's recipe, {_span(made['cbnet-table1'], '{:.0%}')} with the same sizes "
-                  f"and our training, {_span(made['cbnet-fast'], '{:.0%}')} with our small converter",
-                  _verdict(made["cbnet-paper"] + made["cbnet-table1"], 0.5, 0.1),
-                  "converters that aim at the easiest image of a class make images that leave early; those that aim "
-                  "at a random one make averages, which do not; and what looks like two classes is at times converted "
-                  "to the wrong one")
+    return claim("Conversion turns hard images into easy ones", "implied by reading all with the lightweight DNN",
+                 f"once converted, of the hard images {span(made['cbnet-paper'], '{:.0%}')} leave early with the "
+                 f"right answer by the paper's recipe, {span(made['cbnet-table1'], '{:.0%}')} with the same sizes "
+                 f"and our training, {span(made['cbnet-fast'], '{:.0%}')} with our small converter",
+                 verdict(made["cbnet-paper"] + made["cbnet-table1"], 0.5, 0.1),
+                 "converters that aim at the easiest image of a class make images that leave early; those that aim "
+                 "at a random one make averages, which do not; and what looks like two classes is at times converted "
+                 "to the wrong one")
 
 
 def _compressors(rows, names):
@@ -146,11 +131,11 @@ def _compressors(rows, names):
     why = "a compressed LeNet does fewer multiply-adds than CBNet of Table I, and keeps more of LeNet's accuracy"
     if slow:
         why += f"; {', '.join(slow)} is slower than LeNet itself, as single neurons cost more than whole layers do"
-    return _claim("CBNet is faster than AdaDeep and SubFlow, and more accurate",
-                  f"{_span(sorted(paper.SLOWER_THAN_CBNET.values()), '{:.2f}')} times as fast",
-                  f"CBNet of Table I is {_span(ratios, '{:.2f}')} times as fast as they are, and its accuracy differs "
-                  f"by {_span(points, '{:+.2f}')} points; both faster and more accurate in {sum(both)} of {len(both)} "
-                  "comparisons", "yes" if all(both) else "in part" if any(both) else "no", why)
+    return claim("CBNet is faster than AdaDeep and SubFlow, and more accurate",
+                 f"{span(sorted(paper.SLOWER_THAN_CBNET.values()), '{:.2f}')} times as fast",
+                 f"CBNet of Table I is {span(ratios, '{:.2f}')} times as fast as they are, and its accuracy differs "
+                 f"by {span(points, '{:+.2f}')} points; both faster and more accurate in {sum(both)} of {len(both)} "
+                 "comparisons", "yes" if all(both) else "in part" if any(both) else "no", why)
 
 
 def _scalability(report):
@@ -164,21 +149,21 @@ def _scalability(report):
     if not grows:
         return None
     last = [gap[1] * 1e3 for gap, _ in grows]
-    return _claim("CBNet's lead over BranchyNet in total time grows with the number of images", "it grows",
-                  f"on all test images BranchyNet takes {_span(last, '{:+.1f}')} ms more than CBNet of Table I",
-                  _verdict([gap[1] - gap[0] for gap, _ in grows], 1e-9, 0),
-                  "time is proportional to the number of images, so whoever is faster leads by more")
+    return claim("CBNet's lead over BranchyNet in total time grows with the number of images", "it grows",
+                 f"on all test images BranchyNet takes {span(last, '{:+.1f}')} ms more than CBNet of Table I",
+                 verdict([gap[1] - gap[0] for gap, _ in grows], 1e-9, 0),
+                 "time is proportional to the number of images, so whoever is faster leads by more")
 
 
 def _no_converter(rows, names):
     light = {name: rows[name, "lightweight"]["accuracy"] for name in names}
     added = {model: [100 * (rows[name, model]["accuracy"] - light[name]) for name in names]
              for model in ("cbnet-table1", "cbnet-fast", "cbnet-residual")}
-    holds = _verdict(added["cbnet-fast"], 1, 0.5)
+    holds = verdict(added["cbnet-fast"], 1, 0.5)
     why = {"no": "trained long enough, the branch alone reads these data sets about as well",
            "in part": "where the branch alone is weak, a converter trained through the classifier's loss helps; where "
                       "it is not, there is little left to gain", "yes": None}[holds]
-    return _claim("The converter is what makes the lightweight DNN good enough", "not shown: no row without converter",
-                  f"against the lightweight DNN alone {_span(added['cbnet-table1'], '{:+.2f}')} points with CBNet of "
-                  f"Table I, {_span(added['cbnet-fast'], '{:+.2f}')} with our small converter, "
-                  f"{_span(added['cbnet-residual'], '{:+.2f}')} with the residual one", holds, why)
+    return claim("The converter is what makes the lightweight DNN good enough", "not shown: no row without converter",
+                 f"against the lightweight DNN alone {span(added['cbnet-table1'], '{:+.2f}')} points with CBNet of "
+                 f"Table I, {span(added['cbnet-fast'], '{:+.2f}')} with our small converter, "
+                 f"{span(added['cbnet-residual'], '{:+.2f}')} with the residual one", holds, why)

@@ -23,7 +23,10 @@ def elbow_rows(found, dataset, class_names):
 
 
 def elbow(rows, path):
-    """Sum of squared distances over the number of clusters: of all classes and of each, with the elbow."""
+    """Sum of squared distances over the number of clusters: of all classes and of each, with the elbow.
+
+    "elbow" is its number of clusters, as elbow_rows gives it, or True in its row.
+    """
     panels = []
     for dataset, group in grouped(rows, "dataset").items():
         series, references = [], ()
@@ -33,8 +36,9 @@ def elbow(rows, path):
                            for value in numbers(curve, "inertia"))
             series.append(Series("all classes" if name is None else "each class", numbers(curve, "clusters"), shares,
                                  "line", _TOTAL if name is None else _ONE, legend=name is None or not series))
-            if name is None and number(curve[0], "elbow") is not None:
-                references = (("x", curve[0]["elbow"], f"elbow: {curve[0]['elbow']} clusters a class"),)
+            at = number(curve[0], "elbow") or next((row["clusters"] for row in curve if row.get("elbow") is True), None)
+            if name is None and at is not None:
+                references = (("x", at, f"elbow: {at:.3g} clusters a class"),)
         panels.append(Panel(tuple(series), short(dataset), "clusters of each class",
                             "squared distances, 1 cluster = 100 %", y_percent=True,
                             references=references))

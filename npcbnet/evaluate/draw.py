@@ -1,8 +1,8 @@
 """All pictures of a report, drawn into a folder, with what each shows."""
 from pathlib import Path
 
-from npcbnet.evaluate import charts, diagram
-from npcbnet.evaluate.marks import grouped, titled
+from npcbnet.evaluate import caenet_draw, charts, diagram
+from npcbnet.evaluate.marks import grouped, paper_of, titled
 
 CAPTIONS = {
     "fig1": "Easy images over hard ones; above each its class and its entropy at the early exit, in nats.",
@@ -15,32 +15,37 @@ CAPTIONS = {
     "frontier": "All models, and BranchyNet at all thresholds T (nats). Hollow: below the frontier. ↓: far below.",
     "ablations": "{dataset}: accuracy of each variant on all and on hard images; bars: one standard deviation.",
 }
+_CHARTS = {"fig2": diagram.cbnet_blocks, "fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_accuracy,
+           "fig5-bars": charts.beside_the_paper, "converter_share": charts.converter_share,
+           "frontier": charts.frontier}
 
 
 def draw(report, folder, images=None):
     """Draw what a report has rows for -> {section: [(path, caption)]}, as npcbnet.evaluate.page.write takes it.
 
-    images: uint8 (C, H, W) each, one for each row of report["fig1"], or None for no Fig. 1. Fig. 4 is not drawn here:
-    its images are not in the report (npcbnet.pictures.conversion_strips draws them).
+    images: of the CBNet paper, uint8 (C, H, W) each, one for each row of report["fig1"], or None for no Fig. 1. Not
+    drawn here is what shows images that are not in the report: the CBNet paper's Fig. 4
+    (npcbnet.pictures.conversion_strips) and the CAE-Net paper's Fig. 2 (npcbnet.evaluate.clusters.pairs).
     """
     folder, made, report = Path(folder), {}, titled(report)
-
-    def add(key, function, rows, name=None, caption=None, *more):
+    chosen = caenet_draw.figures(report) if paper_of(report) == "caenet" else _figures(report, images)
+    for section, function, rows, name, caption in chosen:
         if rows:
-            path = function(rows, *more, folder / f"{name or key}.png")
-            made.setdefault(key, []).append((path, caption or CAPTIONS[name or key]))
-
-    if images is not None:
-        add("fig1", diagram.easy_and_hard, report.get("fig1"), None, None, images)
-    add("fig2", diagram.cbnet_blocks, report.get("fig2"))
-    add("fig3", charts.speedup_over_hard_share, report.get("fig3"))
-    add("fig5", charts.latency_and_accuracy, report.get("fig5"))
-    add("fig5", charts.beside_the_paper, report.get("fig5"), "fig5-bars")
-    for key in report:
-        if key[:3] == "fig" and key[3:].isdecimal() and int(key[3:]) >= 6:
-            add(key, charts.scalability, report[key], key, CAPTIONS["scalability"])
-    add("converter_share", charts.converter_share, report.get("converter_share"))
-    add("frontier", charts.frontier, report.get("frontier"))
-    for i, (dataset, rows) in enumerate(grouped(report.get("ablations") or (), "dataset").items()):
-        add("ablations", charts.ablations, rows, f"ablations-{i + 1}", CAPTIONS["ablations"].format(dataset=dataset))
+            made.setdefault(section, []).append((function(rows, folder / f"{name}.png"), caption))
     return made
+
+
+def _figures(report, images):
+    """(section, function of rows and a path, rows, file's name, caption) of each picture of the CBNet paper's page."""
+    found = []
+    if images is not None:
+        found.append(("fig1", lambda rows, path: diagram.easy_and_hard(rows, images, path), report.get("fig1"), "fig1",
+                      CAPTIONS["fig1"]))
+    found += [(name.split("-")[0], function, report.get(name.split("-")[0]), name, CAPTIONS[name])
+              for name, function in _CHARTS.items()]
+    more = [key for key in report if key[:3] == "fig" and key[3:].isdecimal() and int(key[3:]) >= 6]
+    found[-2:-2] = [(key, charts.scalability, report[key], key, CAPTIONS["scalability"]) for key in more]
+    for i, (dataset, rows) in enumerate(grouped(report.get("ablations") or (), "dataset").items()):
+        found.append(("ablations", charts.ablations, rows, f"ablations-{i + 1}",
+                      CAPTIONS["ablations"].format(dataset=dataset)))
+    return found

@@ -13,6 +13,15 @@ LOOKS = {
     "cbnet-table1": Look("v", (10, 3, 2, 3), "#7b3fa0"), "cbnet-residual": Look(">", (4, 2), "#8a5a00"),
     "cbnet-paper": Look("<", (2, 3), "#555555"), "adadeep": Look("P", (12, 3), "#00707a"),
     "subflow": Look("X", (5, 2, 1, 2), "#a03060"),
+    "alexnet": Look("s", (1, 0), "#000000"), "caenet": Look("*", (1, 0), "#2e7d32"),
+    "caenet-slo": Look("v", (1, 0), "#2e7d32"), "caenet-fast": Look("^", (1, 0), "#2e7d32"),
+    "caenet-transfer": Look(">", (4, 2), "#1f5fae"), "caenet-scratch": Look("<", (2, 3), "#8a5a00"),
+    "caenet-random": Look("X", (2, 2), "#555555", hollow=True),
+    **{f"{name}-{how}": look for name in ("lenet", "alexnet") for how, look in (
+        ("kd", Look("p", (6, 2), "#7b3fa0")), ("wp", Look("h", (3, 2), "#a03060")),
+        ("wc", Look("d", (8, 2, 2, 2), "#00707a")))},
+    **{name: Look(marker, (2 + i, 4), "#444444", hollow=True) for i, (name, marker) in enumerate((
+        ("vgg16", "p"), ("resnet50", "h"), ("resnet32", "d"), ("resnet18", "P"), ("mobilenetv2", "*")))},
 }
 _OTHERS = (Look("*", (1, 0), "#333333"), Look("o", (3, 3), "#333333", hollow=True),
            Look("s", (6, 3), "#333333", hollow=True), Look("^", (1, 3), "#333333", hollow=True),
@@ -28,10 +37,25 @@ def name_of(row):
     return model_name(row)
 
 
+def facts_of(report):
+    """The report's facts; none where they are no dict."""
+    return report["facts"] if isinstance(report.get("facts"), dict) else {}
+
+
+def paper_of(report):
+    """Which paper a report evaluates: "cbnet" or "caenet"."""
+    return "caenet" if facts_of(report).get("paper") == "caenet" else "cbnet"
+
+
+def titles_of(report):
+    """{data set: its title} of a report."""
+    return {row.get("name"): row.get("title") for row in facts_of(report).get("datasets") or ()
+            if isinstance(row, dict)}
+
+
 def titled(report):
     """The report with data sets called by their titles in all rows, as tables and charts show them."""
-    facts = report.get("facts") if isinstance(report.get("facts"), dict) else {}
-    titles = {row.get("name"): row.get("title") for row in facts.get("datasets") or () if isinstance(row, dict)}
+    titles = titles_of(report)
     return {key: [{**row, "dataset": titles.get(row["dataset"]) or row["dataset"]}
                   if isinstance(row, dict) and row.get("dataset") is not None else row for row in rows]
             if isinstance(rows, list) else rows for key, rows in report.items()}

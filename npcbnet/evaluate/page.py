@@ -4,13 +4,13 @@ import math
 from pathlib import Path
 
 from npcbnet import machine
-from npcbnet.evaluate.marks import grouped, name_of, number, titled
+from npcbnet.evaluate import caenet_sections, sections
+from npcbnet.evaluate.marks import facts_of, grouped, name_of, number, paper_of, titled
 from npcbnet.evaluate.markup import Caution, Code, Heading, Items, Picture, Table, Text, markdown, page
-from npcbnet.evaluate.sections import sections
 from npcbnet.files import write_text
 from npcbnet.report import clean
 
-TITLE = "CBNet: the paper's evaluation and ours"
+_PAGES = {"cbnet": sections, "caenet": caenet_sections}  # TITLE, INTRODUCTION and sections(report) of each paper
 _DASH = "–"
 _TIMES = ("latency_ms", "total_ms")  # the times whose largest chooses the unit of a section's tables
 
@@ -18,15 +18,16 @@ _TIMES = ("latency_ms", "total_ms")  # the times whose largest chooses the unit 
 def write(out, report, pictures=None):
     """Write report.json, report.md and report.html into the folder `out`; return their three paths.
 
-    report: {"facts": {...}, "table1": [rows], ...}; npcbnet.evaluate.sections tells which columns are shown, all others
-    go only into report.json. A value K with a number in K_spread is shown as mean ± spread; None, NaN and infinity are
-    a dash; sections without rows are left out. pictures: {section: [(path of a PNG file, caption)]}.
+    report: {"facts": {"paper": "cbnet" or "caenet", ...}, "table1": [rows], ...}; npcbnet.evaluate.sections and
+    caenet_sections tell which columns are shown, all others go only into report.json. A value K with a number in
+    K_spread is shown as mean ± spread; None, NaN and infinity are a dash; sections without rows are left out.
+    pictures: {section: [(path of a PNG file, caption)]}.
     Raises UsageError where `out` cannot be written or a picture cannot be read.
     """
     out, report = Path(out), clean(report)
     blocks = document(report, pictures or {})
     texts = {"report.json": json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n",
-             "report.md": markdown(blocks, out), "report.html": page(blocks, TITLE)}
+             "report.md": markdown(blocks, out), "report.html": page(blocks, _PAGES[paper_of(report)].TITLE)}
     for name, text in texts.items():
         write_text(out / name, text)
     return tuple(out / name for name in texts)
@@ -36,8 +37,8 @@ def document(report, pictures):
     """The page's blocks."""
     report = titled(report)
     blocks = head(report)
-    for section in sections(report):
-        rows = [row for row in report[section.key] if isinstance(row, dict)]
+    for section in _PAGES[paper_of(report)].sections(report):
+        rows = section.rows(report)
         blocks += [Heading(section.title, 2, section.key), Text(section.text)]
         blocks += [Picture(Path(path), caption) for path, caption in pictures.get(section.key) or ()]
         unit = unit_of(rows)
@@ -53,13 +54,11 @@ def document(report, pictures):
 
 def head(report):
     """What was run, where and with what; warnings first."""
-    facts = report.get("facts") if isinstance(report.get("facts"), dict) else {}
+    facts, edition = facts_of(report), _PAGES[paper_of(report)]
     computer = facts.get("machine")
     described = computer if isinstance(computer, dict) else {}
     versions = facts.get("versions") or described.get("versions")
-    blocks = [Heading(TITLE, 1)]
-    blocks.append(Text("Every table and figure of the CBNet paper (Mahmud et al., 2024) beside what npcbnet measures, "
-                       "with the paper's figures in columns of their own."))
+    blocks = [Heading(edition.TITLE, 1), Text(edition.INTRODUCTION)]
     if facts.get("quick"):
         blocks.append(Caution("this was a quick run on small samples: its figures show that all of it works, no more."))
     blocks += [Caution(text) for text in invalid(report)]
@@ -82,7 +81,8 @@ def head(report):
 
 def invalid(report):
     """One sentence for each row whose energy does not count."""
-    for row in report.get("table2") or ():
+    tables = [rows for key, rows in report.items() if key.startswith("table") and isinstance(rows, list)]
+    for row in (row for rows in tables for row in rows):
         if isinstance(row, dict) and row.get("invalid"):
             where = ", ".join(str(part) for part in (row.get("dataset"), name_of(row), row.get("device")) if part)
             yield f"the energy of {where} does not count: {str(row['invalid']).rstrip('.')}."
@@ -127,6 +127,8 @@ def _written(value, form, unit, beside=None):
         value, beside = share * value, None if beside is None else share * beside
     if form == "percent":
         return f"{value:.2f}"
+    if form == "printed":
+        return f"{value:,.6g}"
     if form == "whole":
         return f"{value:,.0f}"
     if form == "times":

@@ -18,6 +18,9 @@ _MARKERS = {  # corners around (0, 0)
     "X": ((-1.2, -.6), (-.6, -1.2), (0, -.6), (.6, -1.2), (1.2, -.6), (.6, 0), (1.2, .6), (.6, 1.2), (0, .6),
           (-.6, 1.2), (-1.2, .6), (-.6, 0)),
     "*": tuple((r * np.sin(t), -r * np.cos(t)) for r, t in zip([1.5, .6] * 5, np.arange(10) * np.pi / 5)),
+    "d": ((0, -1.4), (.8, 0), (0, 1.4), (-.8, 0)),
+    **{name: tuple((1.2 * np.sin(2 * np.pi * i / n), -1.2 * np.cos(2 * np.pi * i / n)) for i in range(n))
+       for name, n in (("p", 5), ("h", 6))},
     "o": tuple((1.1 * np.sin(t), -1.1 * np.cos(t)) for t in np.arange(16) * np.pi / 8),
 }
 
@@ -52,14 +55,17 @@ def chart(rows, heights):
     parts = []
     for row, height in zip(rows, heights):
         width = pictures.WIDTH // max(map(len, rows))
-        drawn = [_Sheet(panel, width, height).pixels() for panel in row]
+        sheets = [_Sheet(panel, width, height) for panel in row]
+        for sheet in sheets:  # names on the left stand for the marks of all panels of a row
+            sheet.end_at(min(other.box[3] for other in sheets))
+        drawn = [sheet.pixels() for sheet in sheets]
         drawn.append(np.full((height, pictures.WIDTH - width * len(row), 3), 255, np.uint8))
         parts.append(np.hstack(drawn))
     return np.vstack(parts)
 
 
 class _Sheet:
-    """One panel, drawn as it is made."""
+    """One panel; box: where its axes are, px."""
 
     def __init__(self, panel, width, height):
         self.image = Image.new("RGB", (width, height), "white")
@@ -72,13 +78,18 @@ class _Sheet:
         columns = max(1, (width - 20) // (60 + max((self.size(s.name)[0] for s in entries), default=1)))
         below = 40 + 18 * -(-len(entries) // columns) + 16 * len(panel.references) * panel.legend
         self.box = (wide + 14, 42, max(width - right, wide + 40), max(height - below, 60))
-        self._frame()
-        for series in panel.series:
-            (self._bars if series.kind == "bars" else self._points)(series)
-        self._texts(columns, entries)
+        self.legend = columns, entries
+
+    def end_at(self, y):
+        """Let the axes end at y px."""
+        self.box = (*self.box[:3], y)
 
     def pixels(self):
-        """What was drawn, (H, W, 3) uint8."""
+        """Draw it: (H, W, 3) uint8."""
+        self._frame()
+        for series in self.panel.series:
+            (self._bars if series.kind == "bars" else self._points)(series)
+        self._texts(*self.legend)
         return np.asarray(self.image)
 
     def size(self, text):
@@ -128,6 +139,8 @@ class _Sheet:
             self.draw.line([tuple(point) for point in ends], colour, 2)
 
     def _marker(self, x, y, look, size=4):
+        if not look.marker:
+            return
         corners = [(x + size * a, y + size * b) for a, b in _MARKERS.get(look.marker, _MARKERS["o"])]
         self.draw.polygon(corners, "white" if look.hollow else look.colour, look.colour)
 

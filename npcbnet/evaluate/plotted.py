@@ -20,7 +20,7 @@ def chart(rows, heights):
                 axes.set_axis_off()
             for panel, axes in zip(row, beside):
                 drawn.append((panel, axes, axes_of(panel)))
-                _panel(*drawn[-1])
+                _panel(*drawn[-1], 3 if grid.shape[1] == 1 else 2)
         with pictures.missing_letters_as_boxes():
             if any(panel.end_labels for panel, _, _ in drawn):
                 figure.canvas.draw()
@@ -33,8 +33,8 @@ def chart(rows, heights):
         return pictures.pixels_of(figure)
 
 
-def _panel(panel, axes, spans):
-    """Axes, grid, series, references and legend."""
+def _panel(panel, axes, spans, columns):
+    """Axes, grid, series, references and a legend of at most so many columns."""
     from matplotlib.transforms import ScaledTranslation
     _axis(axes.xaxis, spans[0], panel.x_log)
     _axis(axes.yaxis, spans[1], panel.y_log)
@@ -63,7 +63,7 @@ def _panel(panel, axes, spans):
     if panel.legend and handles:
         below = ScaledTranslation(0, -0.4 if panel.x_label else -0.24, axes.figure.dpi_scale_trans)
         legend = axes.legend(*zip(*handles), loc="upper left", bbox_to_anchor=(0, 0),
-                             bbox_transform=axes.transAxes + below, ncols=min(len(handles), 3), fontsize=_SMALL,
+                             bbox_transform=axes.transAxes + below, ncols=min(len(handles), columns), fontsize=_SMALL,
                              frameon=False, handlelength=4, borderaxespad=0.2, columnspacing=1.4)
         for text in legend.get_texts():
             text.set_parse_math(False)
@@ -108,6 +108,8 @@ def _labels(panel, axes, spans):
 
     for series in panel.series:
         errors = np.nan_to_num(floats(series.x_error or [0] * len(series.x)))
+        if series.left is not None:  # a bar may go to the left
+            errors = np.nan_to_num(np.maximum(floats(series.left) - floats(series.x), 0))
         for x, y, error, text, place in zip(floats(series.x), floats(series.y), errors, series.labels,
                                             places(series.x, series.y)):
             if text and np.isfinite(place).all():
