@@ -216,7 +216,7 @@ def test_a_hostile_form_is_refused(change, tmp_path):
 
 
 WORDS = ("--net", "caenet", "--epochs", 4, "--seed", 5, "--clusters", 2)
-MODELS = ("lenet", "caenet-random", "caenet-transfer", "caenet", "caenet-scratch", "caenet-thin")
+MODELS = ("lenet", "caenet-random", "caenet-transfer", "caenet", "caenet-scratch", "caenet-fast")
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +238,7 @@ def test_a_run_leaves_models_controls_report_and_pictures(whole, small):  # noqa
         model = npcbnet.load(out / f"{key}.npz")
         assert (model.predict(data["x_test"]) == data["y_test"]).mean() == pytest.approx(row["accuracy"], abs=1e-9)
         assert row["macs"] == model.macs()
-        assert row["dead_activations"] is None if key == "caenet-thin" else 0 <= row["dead_activations"] <= 1
+        assert row["dead_activations"] is None if key == "caenet-fast" else 0 <= row["dead_activations"] <= 1
     assert report["clustering"] == {"method": "k-means", "clusters": [2] * 4}
     assert report["reconstruction_loss"] > 0 and not list(out.glob("checkpoint-*"))
     assert npcbnet.load(out / "converter.npz").convert(data["x_test"][:2]).shape == (2, 1, 12, 12)

