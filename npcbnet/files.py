@@ -41,3 +41,10 @@ def write_text(path, text):
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+def check_folder(folder):
+    """Raise UsageError, before any work is done, unless files can be written into a folder; makes it where it is not."""
+    trial = Path(folder) / f"trial.{os.urandom(6).hex()}"
+    write_text(trial, "")
+    trial.unlink()

@@ -1,4 +1,4 @@
-"""python -m npcbnet.evaluate cbnet: every table and figure of the CBNet paper beside ours, and which claims hold."""
+"""python -m npcbnet.evaluate PAPER: every table and figure of a paper beside ours, and which of its claims hold."""
 import argparse
 import json
 import shlex
@@ -11,6 +11,7 @@ EXAMPLE = """examples:
   python -m npcbnet.evaluate cbnet --quick                  small samples: a few minutes, to see that all of it works
   python -m npcbnet.evaluate cbnet --quick --datasets digits --seeds 1          needs no data
   python -m npcbnet.evaluate cbnet --datasets mnist fmnist --out runs/cbnet     hours on a Pi; stopped, it goes on
+  python -m npcbnet.evaluate caenet --quick --datasets mnist                    the second paper's
   python -m npcbnet.evaluate cbnet --latencies pi.json      also for a device that is not here, as an estimate
 
 Each seed's models are trained once, in OUT/DATASET-SEED; the same command goes on where it was stopped. Then all is
@@ -24,10 +25,12 @@ def parser():
     """The command's options."""
     p = argparse.ArgumentParser(prog="python -m npcbnet.evaluate", description=__doc__, epilog=EXAMPLE,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("paper", choices=["cbnet"], help="whose evaluation")
+    p.add_argument("paper", choices=["cbnet", "caenet"], help="whose evaluation: the first paper's or the second's")
     p.add_argument("--datasets", nargs="+", metavar="NAME",
-                   help="names or paths, as for npcbnet.train (default: mnist, fmnist, kmnist, if at hand)")
-    p.add_argument("--seeds", type=int, help="how many seeds (default: 3; with --quick 1)")
+                   help="names or paths, as for npcbnet.train (default, if at hand: mnist, fmnist, kmnist; for caenet "
+                   "cifar10, mnist, fmnist)")
+    p.add_argument("--seeds", type=int, help="how many seeds (default: 3; with --quick 1; of caenet on colour images "
+                   "always 1)")
     p.add_argument("--seed", type=int, default=0, help="the first seed (default: 0)")
     p.add_argument("--quick", action="store_true", help="small samples of everything, a few minutes")
     p.add_argument("--threads", type=int,
@@ -39,7 +42,7 @@ def parser():
     p.add_argument("--latencies", nargs="+", default=[], type=Path, metavar="FILE",
                    help="latencies of a device that is not here")
     p.add_argument("--out", type=Path,
-                   help="folder of runs and report (default: runs/evaluate-cbnet, with --quick -quick)")
+                   help="folder of runs and report (default: runs/evaluate-PAPER, with --quick -quick)")
     p.add_argument("--report", type=Path, help="folder of the report and its pictures (default: that of the runs)")
     p.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
     return p
@@ -48,21 +51,22 @@ def parser():
 def main(arguments=None):
     """The command. Returns its exit status."""
     options = parser().parse_args(arguments)
-    out = options.out or Path("runs", "evaluate-cbnet-quick" if options.quick else "evaluate-cbnet")
+    out = options.out or Path("runs", f"evaluate-{options.paper}{'-quick' * options.quick}")
 
     def go():
         from npcbnet import report as reports
-        from npcbnet.evaluate import cbnet
+        from npcbnet.evaluate import caenet, cbnet
         from npcbnet.training import check_threads, default_threads
         words = sys.argv[1:] if arguments is None else arguments
         seeds = options.seeds if options.seeds is not None else 1 if options.quick else 3
         threads = check_threads(options.threads if options.threads is not None else default_threads())
-        report = cbnet.evaluate(cbnet.Options(
+        paper = {"cbnet": cbnet, "caenet": caenet}[options.paper]
+        report = paper.evaluate(cbnet.Options(
             tuple(options.datasets) if options.datasets else None, seeds, options.seed, options.quick, threads,
             options.meter, options.power_seconds, tuple(options.latencies),
             shlex.join(["python", "-m", "npcbnet.evaluate", *words])),
             out, options.report)
-        print(json.dumps(reports.clean(report), indent=2) if options.json else cbnet.summary(report))
+        print(json.dumps(reports.clean(report), indent=2) if options.json else paper.summary(report))
         if not options.json:
             print(f"report.md, report.html, report.json and pictures are in {options.report or out}")
 

@@ -50,10 +50,15 @@ def fig2(pairs):
 
 def slo(found, dataset):
     """Rows for `slo` of a compress.slo.Met."""
+    return slo_rows(found.rows, found.slo_ms, dataset)
+
+
+def slo_rows(history, slo_ms, dataset):
+    """The same of its rows and the SLO."""
     return [{"dataset": dataset, "step": row["step"], "way": row["way"], "kept": _kept(row["kept"]),
-             "latency_ms": row["latency_ms"], "slo_ms": found.slo_ms, "meets": row["met"], "accuracy": row["accuracy"],
+             "latency_ms": row["latency_ms"], "slo_ms": slo_ms, "meets": row["met"], "accuracy": row["accuracy"],
              "macs": row["macs"], "parameters": row["parameters"], "chosen": bool(row.get("chosen"))}
-            for row in found.rows]
+            for row in history]
 
 
 def search(found, dataset):

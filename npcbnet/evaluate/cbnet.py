@@ -12,7 +12,7 @@ from npcbnet.evaluate.measured import THIS_MACHINE, Measured, energies, on_front
 from npcbnet.evaluate.pooled import pooled
 from npcbnet.evaluate.scope import FULL, QUICK
 from npcbnet.evaluate.trained import train
-from npcbnet.files import write_text
+from npcbnet.files import check_folder
 from npcbnet.progress import say
 from npcbnet.report import model_name, text_table
 
@@ -66,9 +66,8 @@ def evaluate(options, out, folder=None, quiet=False):
     options.check()  # whatever is wrong stops the run before it begins
     given = elsewhere.read_all(options.latencies)
     out, folder, scope = Path(out), Path(folder or out), options.scope()
-    names, notes = _at_hand(options, quiet)
-    write_text(folder / "trial.partial", "")  # can it be written?
-    (folder / "trial.partial").unlink()
+    names, notes = at_hand(options, DATASETS, quiet)
+    check_folder(folder)
     pairs = [(name, seed) for name in names for seed in range(options.seed, options.seed + options.seeds)]
     studies = []
     for name, seed in pairs:
@@ -89,7 +88,7 @@ def evaluate(options, out, folder=None, quiet=False):
     return report
 
 
-def _at_hand(options, quiet):
+def at_hand(options, own, quiet):
     """(names of the data sets, notes): those asked for; of the paper's own, the ones that can be had."""
     if options.datasets:
         found = {}
@@ -101,7 +100,7 @@ def _at_hand(options, quiet):
             found[dataset.name] = name
         return tuple(found.values()), []
     names, notes = [], []
-    for name in DATASETS:
+    for name in own:
         try:
             data.load(name)
             names.append(name)
@@ -109,7 +108,7 @@ def _at_hand(options, quiet):
             notes.append(f"{name} is left out: {error}")
             say(f"note: {notes[-1]}", quiet)
     if not names:
-        raise DataError("none of mnist, fmnist and kmnist is at hand; name what is with --datasets, e.g. digits")
+        raise DataError(f"none of {', '.join(own)} is at hand; name what is with --datasets, e.g. digits")
     return tuple(names), notes
 
 
@@ -134,7 +133,7 @@ def _assembled(raw, studies, firsts, given, options, notes):
     here = pooled(raw["table2"], ("dataset", "model", "device"), SPREAD)
     table2 = energies(here + [row for device in given for row in elsewhere.rows(device, here)])
     report = {
-        "facts": {**_facts(options, firsts), "notes": notes + _notes(firsts) + _energy_notes(raw["windows"])},
+        "facts": {**facts_of(options, firsts), "notes": notes + _notes(firsts) + energy_notes(raw["windows"])},
         "table1": [row for m in firsts for row in gallery.table1(m.trained)], "table2": table2,
         "fig2": gallery.fig2(firsts[0].trained),
         "fig3": scaling.speedups(pooled(raw["mixes"], ("dataset", "hard_share"), ("latency_ms",)))
@@ -157,17 +156,17 @@ def _assembled(raw, studies, firsts, given, options, notes):
     return report
 
 
-def _facts(options, firsts):
+def facts_of(options, firsts, paper="cbnet"):
     """What was run, where and with what."""
     sizes = [{"name": m.trained.dataset.name, "title": m.trained.dataset.title,
               **{part: len(getattr(m.trained.dataset, part)) for part in ("train", "validation", "test")}}
              for m in firsts]
-    return {"paper": "cbnet", "command": options.command, "machine": machine.describe(), "quick": options.quick,
+    return {"paper": paper, "command": options.command, "machine": machine.describe(), "quick": options.quick,
             "seeds": list(range(options.seed, options.seed + options.seeds)), "threads": options.threads,
             "datasets": sizes}
 
 
-def _energy_notes(windows):
+def energy_notes(windows):
     """What was noticed while power was looked at, with how often."""
     noticed = Counter(note for window in windows for note in set(window["notes"]))
     busy = [window["others"] for window in windows if window["others"] and window["others"] > OTHERS]
