@@ -19,7 +19,7 @@ from npcbnet.data.dataset import Split
 from npcbnet.errors import ModelFileError, ShapeError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, ReLU, Sequential, initialise
+from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import CBNet, Classifier, ConvConverter, ConvConverterConfig, caenet, lenet
 from npcbnet.nets.caenet import head, parts, thin
 from npcbnet.training import ClassifierTask, Plan, fit
@@ -176,6 +176,10 @@ def test_dead_activations_are_counted():
     images = rng.integers(0, 256, (300, 1, 6, 6), np.uint8)
     y = net[:1].forward(images / np.float32(255))[0]
     assert dead(model, images) == pytest.approx((y <= 0).mean())
+    pooled = Sequential([net[0], MaxPool2d(2), ReLU(), Flatten(), Dense(16, 2)])
+    initialise(pooled[-1], rng)
+    largest = y.reshape(300, 4, 2, 2, 2, 2).max(axis=(3, 5))
+    assert dead(Classifier(pooled, (1, 6, 6), ("a", "b")), images) == pytest.approx((largest <= 0).mean())
     normalised = Sequential([net[0], BatchNorm2d(4), *net[1:]])
     initialise(normalised[1], rng).params["bias"][:] = 1e6
     assert dead(Classifier(normalised, (1, 6, 6), ("a", "b")), images) == 0

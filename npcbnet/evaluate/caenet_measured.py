@@ -10,7 +10,7 @@ from npcbnet.compress.slo import nonzero
 from npcbnet.evaluate import caenet_rows as kinds
 from npcbnet.evaluate import rivals
 from npcbnet.evaluate.caenet_paper import DEAD, LOSS_WITH, LOSS_WITHOUT, TRANSFER, cells
-from npcbnet.evaluate.measured import THIS_MACHINE, power
+from npcbnet.evaluate.measured import THIS_MACHINE, power, window
 from npcbnet.exits import SCREENED
 from npcbnet.layers import Dense, Flatten, GlobalAvgPool2d, Sequential, initialise
 from npcbnet.nets import BranchyNet, Classifier
@@ -66,8 +66,7 @@ class Measured:
         for key, model in {**self.models, **self.untrained}.items():
             predictor = self.predictors.get(key) or runtime.compile(model)
             used = power(predictor, self.sample if key in self.models else self.sample[:8], self.scope, meter)
-            windows.append({"name": f"{self.trained.folder.name} {key}", "begin": used.begin, "end": used.end,
-                            "images": used.images, "invalid": used.invalid})
+            windows.append(window(f"{self.trained.folder.name} {key}", used))
             rate = float((predictor.explain(self.test.images).exit == 1).mean()) if key == "branchynet" else None
             rows.append({
                 **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,

@@ -8,6 +8,7 @@ import numpy as np
 from npcbnet import clustering, conversion, data, modelfile
 from npcbnet.caenet.run import train as train_run
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
+from npcbnet.clustering.quality import quality, target_losses
 from npcbnet.evaluate import rivals
 from npcbnet.evaluate.caenet_rows import KMEANS, ONE_TARGET, RANDOM_TARGET
 from npcbnet.evaluate.scope import reduced
@@ -108,12 +109,12 @@ class _Conversions:
             rows = targets.drawn
             if rows is None:
                 rows = np.array([easy[self.split.entropy[easy].argmin()] for easy in targets.easy])[train.labels]
-            distance, _ = clustering.quality.target_losses(train.images, train.labels, rows)
+            distance, _ = target_losses(train.images, train.labels, rows)
             return targets, {"clusters": 1.0 if method == ONE_TARGET else None, "distance": distance,
                              "silhouette": None}
         _, self.found = self.stages.clusters(self.baseline, method)
         features = clustering.penultimate(self.baseline, train.images)
-        good = clustering.quality.quality(self.found, features, train.images)
+        good = quality(self.found, features, train.images)
         return self.found.targets(train.images, self.split), {
             "clusters": good.clusters / classes, "distance": good.distance, "silhouette": good.silhouette}
 

@@ -86,9 +86,7 @@ class Measured:
         chosen = family(self.trained.dataset)
         for key, predictor in self.predictors.items():
             used = power(predictor, self.sample(self.scope.timed), self.scope, meter)
-            windows.append({"name": f"{self.trained.folder.name} {key}", "begin": used.begin, "end": used.end,
-                            "images": used.images, "invalid": used.invalid, "others": _others(used),
-                            "notes": [note for note in used.notes if not note.startswith("other processes")]})
+            windows.append(window(f"{self.trained.folder.name} {key}", used))
             rows.append({
                 **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,
                 "latency_p95_ms": self.latencies[key].latency_p95_ms, "power_w": used.power_w,
@@ -168,6 +166,13 @@ def power(predictor, images, scope, meter):
             predictor.predict(image)
 
     return energy.measure(call, len(images), meter, scope.power_s)
+
+
+def window(name, used):
+    """A row for `windows` of an energy.Energy: when what ran, and what to know about it."""
+    return {"name": name, "begin": used.begin, "end": used.end, "images": used.images, "invalid": used.invalid,
+            "others": _others(used),
+            "notes": [note for note in used.notes if not note.startswith("other processes")]}
 
 
 def _others(used):
