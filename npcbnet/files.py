@@ -44,7 +44,7 @@ def write_text(path, text):
 
 
 def check_folder(folder):
-    """Raise UsageError, before any work is done, unless files can be written into a folder; makes it where it is not."""
+    """Raise UsageError, before any work is done, unless files can be written into a folder; makes it if need be."""
     trial = Path(folder) / f"trial.{os.urandom(6).hex()}"
     write_text(trial, "")
     trial.unlink()

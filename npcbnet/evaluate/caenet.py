@@ -18,6 +18,7 @@ DATASETS = ("cifar10", "mnist", "fmnist")  # the paper's, and one more for the f
 RAW = ("table", "windows", "fig5", "transfer", "dead", "clustering", "frontier")
 SPREAD = ("latency_ms", "accuracy", "reconstruction_loss", "reconstruction_loss_validation", "share", "exit_rate")
 SLO_SHARE = 0.5  # of the baseline's time: the SLO of this machine
+SAME = 0.95  # of the baseline's time and more is not faster: the same network, measured twice, differs by a few percent
 
 
 def evaluate(options, out, folder=None, quiet=False):
@@ -69,8 +70,8 @@ def _assembled(raw, firsts, options, notes):
     """The report as a dict: one list of rows for each table and figure, as page.write takes it."""
     rows = compared(pooled(raw["table"], ("dataset", "model", "device"), SPREAD))
     report = {"facts": {**facts_of(options, firsts, "caenet"), "notes": notes + energy_notes(raw["windows"])}}
-    for number, measured in enumerate(firsts):
-        report[f"table{number + 1}"] = [row for row in rows if row["dataset"] == measured.trained.dataset.name]
+    for key, name in table_keys([measured.trained.dataset.name for measured in firsts]).items():
+        report[key] = [row for row in rows if row["dataset"] == name]
     report["fig1"] = caenet_rows.fig1(report)
     powers = {(row["dataset"], row["model"]): row["power_w"] for row in rows}
     report["fig5"] = [{**row, "energy_mj": row["latency_ms"] * powers[row["dataset"], row["model"]]}
@@ -85,6 +86,14 @@ def _assembled(raw, firsts, options, notes):
     report["arithmetic"] = caenet_paper.contradictions()
     report["windows"] = raw["windows"]
     return report
+
+
+def table_keys(names):
+    """{"table1": the data set of Table I, "table2": that of Table II, "table3": the next, ...} of those there are."""
+    own = {f"table{number + 1}": name for number, family in enumerate(("cifar10", "mnist"))
+           for name in names if name.split("-")[0] == family}
+    others = [name for name in names if name not in own.values()]
+    return own | {f"table{number + 3}": name for number, name in enumerate(others)}
 
 
 def compared(rows):
@@ -103,7 +112,7 @@ def compared(rows):
         row["energy_ratio"] = whole["energy_mj"] / row["energy_mj"]
         row["slo_ms"] = SLO_SHARE * whole["latency_ms"]
         row["meets_slo"] = row["latency_ms"] <= row["slo_ms"]
-        row["faster"] = row["latency_ms"] < 0.98 * whole["latency_ms"]
+        row["faster"] = row["latency_ms"] < SAME * whole["latency_ms"]
     return rows
 
 
@@ -125,15 +134,15 @@ def _clusters(report, firsts, folder):
     titles = {m.trained.dataset.name: m.trained.dataset.title for m in firsts}
     shown = [{**row, "dataset": titles[row["dataset"]]} for row in found]
     return [(clusters.pairs(shown, images, folder / "fig2.png"),
-             "The first class of each data set: of each cluster the easiest image (left), the target of all others, and "
-             "the hardest (right), with their entropies in nats.")]
+             "The first class of each data set: of each cluster the easiest image (left), the target of all others, "
+             "and the hardest (right), with their entropies in nats.")]
 
 
 def summary(report):
     """The tables of this machine and the claims as text for a terminal."""
     lines = []
-    for number, dataset in enumerate(report["facts"]["datasets"]):
-        rows = [{**row, "bytes": row["file_bytes"]} for row in report[f"table{number + 1}"]
-                if row["device"] == THIS_MACHINE]
-        lines += [dataset["title"], text_table(rows), ""]
+    titles = {dataset["name"]: dataset["title"] for dataset in report["facts"]["datasets"]}
+    for key, name in table_keys(list(titles)).items():
+        rows = [{**row, "bytes": row["file_bytes"]} for row in report[key] if row["device"] == THIS_MACHINE]
+        lines += [titles[name], text_table(rows), ""]
     return "\n".join(lines + [f"{claim['holds']:<8} {claim['claim']}: {claim['ours']}" for claim in report["claims"]])

@@ -88,8 +88,8 @@ class _Conversions:
         """Train a converter with the method's targets, and judge it and its encoder on validation images."""
         train, held = self.stages.dataset.train, self.stages.dataset.validation
         targets, values = self._targets(method)
-        short = Stages(replace(self.stages.run, epochs=self.epochs), self.stages.dataset, self.stages.out / "conversions",
-                       self.stages.threads, quiet=True)
+        short = Stages(replace(self.stages.run, epochs=self.epochs), self.stages.dataset,
+                       self.stages.out / "conversions", self.stages.threads, quiet=True)
         short.out.mkdir(exist_ok=True)
         converter = short.converter(targets)
         model = short.transferred(converter.encoder, "transfer")

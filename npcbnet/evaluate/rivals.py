@@ -1,4 +1,4 @@
-"""What CAE-Net is compared with: smaller variants of its baseline, nets with early exits, large nets (Tables I and II)."""
+"""What CAE-Net is compared with (Tables I and II): smaller variants of its baseline, nets with exits, large nets."""
 import numpy as np
 
 from npcbnet import judge, pipeline
@@ -31,8 +31,8 @@ def train(stages, models, folder, quick, quiet):
     rows = [
         compressed(f"{name}-kd", "a small student taught by the baseline's answers", lambda path: distil.distil(
             base, name, data, control=False, checkpoint=path, **options).model),
-        compressed(f"{name}-wp", f"{KEPT:.1%} of the weights kept, pruned while it trains", lambda path: magnitude.train(
-            base, data, KEPT, checkpoint=path, **options)),
+        compressed(f"{name}-wp", f"{KEPT:.1%} of the weights kept, pruned while it trains",
+                   lambda path: magnitude.train(base, data, KEPT, checkpoint=path, **options)),
         compressed(f"{name}-wc", f"{CENTROIDS} values a layer", lambda path: share.share(base, CENTROIDS)),
         kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options), quiet),
         compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",

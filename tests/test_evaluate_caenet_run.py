@@ -1,0 +1,104 @@
+"""CAE-Net's evaluation: what follows from its rows, its targets with and without clusters, rivals; wrong options."""
+import json
+
+import numpy as np
+import pytest
+
+from npcbnet import conversion, modelfile
+from npcbnet.caenet.stages import Stages
+from npcbnet.data import digits
+from npcbnet.data.dataset import Dataset, Split
+from npcbnet.evaluate import __main__ as command
+from npcbnet.evaluate import caenet, caenet_rows, rivals
+from npcbnet.evaluate.caenet_trained import METHODS, _Conversions
+from npcbnet.evaluate.scope import QUICK
+from npcbnet.evaluate.trained import kept
+from npcbnet.nets import lenet, lightweight
+from npcbnet.run import Run
+from npcbnet.training import ClassifierTask, Plan, fit
+
+
+def test_ratios_are_those_of_the_rows():
+    rows = caenet.compared([
+        {"dataset": "cifar10", "model": "alexnet", "latency_ms": 4.0, "power_w": 3.0},
+        {"dataset": "cifar10", "model": "caenet", "latency_ms": 1.0, "power_w": 2.0},
+        {"dataset": "mnist", "model": "lenet", "latency_ms": 0.02, "power_w": 3.0},
+        {"dataset": "mnist", "model": "lenet-wp", "latency_ms": 0.0195, "power_w": 3.0}])
+    alexnet, small, one, same = rows
+    assert (small["speedup"], small["energy_mj"], small["energy_ratio"]) == (4.0, 2.0, 6.0)
+    assert (alexnet["slo_ms"], alexnet["meets_slo"], small["meets_slo"]) == (2.0, False, True)
+    assert small["faster"] and not same["faster"] and same["slo_ms"] == 0.01
+
+
+@pytest.mark.parametrize("names, keys", [
+    (["cifar10", "mnist", "fmnist"], {"table1": "cifar10", "table2": "mnist", "table3": "fmnist"}),
+    (["fmnist", "mnist"], {"table2": "mnist", "table3": "fmnist"}), (["digits"], {"table3": "digits"}),
+    (["cifar10-part", "a", "b"], {"table1": "cifar10-part", "table3": "a", "table4": "b"})])
+def test_tables_have_the_papers_numbers(names, keys):
+    assert caenet.table_keys(names) == keys
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """Stages of a small run of drawn digits, whose baseline has learned a little."""
+    images, labels = digits.generate(700, seed=2, difficulty=0.1)
+    parts = [Split(images[rows], labels[rows]) for rows in (slice(0, 500), slice(500, 600), slice(600, 700))]
+    dataset = Dataset("digits", "drawn digits", *parts, tuple("0123456789"))
+    made = Stages(Run("digits", epochs=4, net="caenet"), dataset, tmp_path_factory.mktemp("run"), quiet=True)
+    made.baseline_net = lenet(dataset.input_shape, dataset.class_names, np.random.default_rng(0))
+    fit(ClassifierTask(made.baseline_net.net, parts[0].labels), parts[0].images, Plan(15, 32, 2e-3), stage="test",
+        quiet=True)
+    return made
+
+
+def test_every_kind_of_target_is_judged_and_kept(stages):
+    train = stages.dataset.train
+    split = conversion.easy_by_entropy(stages.baseline_net, train.images, train.labels)
+    scope = QUICK.__class__(ablation_epochs=1)
+    rows = {row["method"]: row for row in _Conversions(stages, stages.baseline_net, scope, split).rows()}
+    assert list(rows) == [caenet_rows.RANDOM_TARGET, caenet_rows.ONE_TARGET, *METHODS]
+    for method, row in rows.items():
+        assert row["reconstruction_loss"] > 0 and 0 <= row["accuracy"] <= 1 and row["distance"] > 0
+        assert (row["reconstruction_loss_validation"] is None) is (method == caenet_rows.RANDOM_TARGET)
+    assert rows[caenet_rows.KMEANS]["clusters"] == 3 and rows[caenet_rows.ONE_TARGET]["clusters"] == 1
+    assert rows[caenet_rows.KMEANS]["distance"] < rows[caenet_rows.RANDOM_TARGET]["distance"]
+    before = stages.out.joinpath("conversions.json").stat().st_mtime_ns
+    assert {row["method"]: row for row in _Conversions(stages, stages.baseline_net, scope, split).rows()} == rows
+    assert stages.out.joinpath("conversions.json").stat().st_mtime_ns == before
+    assert not list(stages.out.glob("checkpoint-*")) and not list((stages.out / "conversions").iterdir())
+
+
+def test_what_is_kept_is_not_made_again(tmp_path):
+    model = lenet((1, 8, 8), tuple("ab"), np.random.default_rng(0))
+    models, calls = {}, []
+
+    def make():
+        calls.append(1)
+        return model, {"choices": "none"}
+
+    for _ in range(2):
+        assert kept(tmp_path, "lenet-x", models, make, True) == {"model": "lenet-x", "choices": "none"}
+    assert len(calls) == 1 and json.loads((tmp_path / "lenet-x.json").read_text())["model"] == "lenet-x"
+    assert np.array_equal(models["lenet-x"].params["net.0.weight"], model.params["net.0.weight"])
+    assert modelfile.load(tmp_path / "lenet-x.npz").class_names == ("a", "b")
+
+
+def test_rivals_branchynet_does_not_leave_the_run_unfinished(stages):
+    made = rivals._branchynet(stages)
+    assert not (stages.out / "checkpoint-branchynet.npz").exists()
+    assert lightweight(made).macs() < made.macs()
+
+
+def test_large_nets_are_pruned_to_less():
+    nets = rivals.large((3, 32, 32), tuple("0123456789"), 0)
+    assert set(nets) == {*rivals.LARGE, "vgg16-pruned", "resnet50-pruned"}
+    for key in rivals.PRUNED:
+        assert nets[f"{key}-pruned"].macs() < 0.75 * nets[key].macs()
+
+
+@pytest.mark.parametrize("words, says", [
+    (["--latencies", "pi.json"], "--latencies"), (["--seeds", "0"], "--seeds"), (["--datasets", "no-such"], "no-such")])
+def test_wrong_options_get_one_line_and_status_two(words, says, tmp_path, capsys):
+    assert command.main(["caenet", "--quick", "--out", str(tmp_path / "out"), *words]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert says in printed and len(printed.splitlines()) == 1
