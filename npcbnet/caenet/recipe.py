@@ -12,8 +12,8 @@ QUICK_IMAGES = 4000  # images a part, with --quick
 class Recipe:
     """How a CAE-Net is made.
 
-    baseline: "lenet" or "alexnet", of a quarter of its width if `narrow`; form: the converting autoencoder; hidden, pool: the head (nets.caenet.head);
-    clusters of each class; epochs and learning rates of the parts: the converter, the head behind the frozen encoder,
+    baseline: "lenet" or "alexnet", of a quarter of its width if `narrow`; form: the converting autoencoder; hidden,
+    pool: the head (nets.caenet.head); clusters of each class; epochs and learning rates of the parts: the converter, the head behind the frozen encoder,
     and encoder and head together, which may also learn from the baseline's answers (distillation: temperature, and
     `hard`, the weight of the labels). thin: sizes of the dense network that goes without a converter; empty: none.
     """
@@ -75,7 +75,8 @@ def baseline_plan(chosen, dataset, seed, epochs=None):
     if chosen.baseline == "lenet":
         return recipes.classifier_plan(dataset, seed, epochs)
     epochs = (epochs or recipes.scaled(20, dataset)) * (PATIENCE if chosen.narrow else 1)
-    return Plan(epochs, recipes.BATCH, 2e-3 if chosen.narrow else 5e-4, decay=epochs, shift=chosen.shift, flip=chosen.flip, seed=seed)
+    return Plan(epochs, recipes.BATCH, 2e-3 if chosen.narrow else 5e-4, decay=epochs, shift=chosen.shift,
+                flip=chosen.flip, seed=seed)
 
 
 def plan(chosen, dataset, part, seed, most=None):

@@ -11,7 +11,7 @@ from npcbnet.evaluate import caenet_rows as kinds
 from npcbnet.evaluate import rivals
 from npcbnet.evaluate.caenet_paper import DEAD, LOSS_WITH, LOSS_WITHOUT, TRANSFER, cells
 from npcbnet.evaluate.measured import THIS_MACHINE, power, window
-from npcbnet.exits import SCREENED
+from npcbnet.exits import SCREENED, exit_shares
 from npcbnet.layers import Dense, Flatten, GlobalAvgPool2d, Sequential, initialise
 from npcbnet.nets import BranchyNet, Classifier
 from npcbnet.nets.caenet import parts
@@ -67,14 +67,17 @@ class Measured:
             predictor = self.predictors.get(key) or runtime.compile(model)
             used = power(predictor, self.sample if key in self.models else self.sample[:8], self.scope, meter)
             windows.append(window(f"{self.trained.folder.name} {key}", used))
-            rate = float((predictor.explain(self.test.images).exit == 1).mean()) if key == "branchynet" else None
+            rates = None
+            if key == "branchynet":
+                rates = exit_shares(predictor.explain(self.test.images).exit, len(model.thresholds))
             rows.append({
                 **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,
                 "latency_p95_ms": self.latencies[key].latency_p95_ms, "power_w": used.power_w,
                 "energy_kind": used.kind, "meter": used.meter, "resolution": used.resolution, "invalid": used.invalid,
                 "parameters": model.parameter_count(), "nonzero": nonzero(model),
-                "file_bytes": modelfile.weight_bytes(model), "macs": model.macs() if rate is None else model.macs(rate),
-                "accuracy": self.accuracies.get(key), "exit_rate": rate,
+                "file_bytes": modelfile.weight_bytes(model),
+                "macs": model.macs() if rates is None else model.macs(rates),
+                "accuracy": self.accuracies.get(key), "exit_rate": None if rates is None else sum(rates),
                 "accuracy_note": None if key in self.models else "not trained here", **cells(self.family, key)})
         return rows, windows
 
@@ -116,10 +119,11 @@ class Measured:
 
     def frontier(self):
         """Latency and accuracy of every trained model, BranchyNet at every threshold."""
+        screened = self._thresholds()
         rows = [{**self._where(), "model": key, "threshold": None, "macs": self.models[key].macs(),
                  "latency_ms": self.latencies[key].latency_ms, "accuracy": right}
-                for key, right in self.accuracies.items() if key != "branchynet"]
-        for key, net in self._thresholds().items():
+                for key, right in self.accuracies.items() if key != "branchynet" or not screened]
+        for key, net in screened.items():
             answer = runtime.compile(net).explain(self.test.images)
             rows.append({**self._where(), "model": "branchynet", "threshold": key[1],
                          "macs": net.macs(float((answer.exit == 1).mean())),

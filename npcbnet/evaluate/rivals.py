@@ -1,10 +1,15 @@
 """What CAE-Net is compared with (Tables I and II): smaller variants of its baseline, nets with exits, large nets."""
+from dataclasses import replace
+
 import numpy as np
 
 from npcbnet import judge, pipeline
+from npcbnet.caenet import recipe
 from npcbnet.compress import distil, magnitude, share, slo, structure, subflow
 from npcbnet.evaluate.trained import checkpoint_of, found_by_adadeep, kept
-from npcbnet.nets import lightweight, mobilenetv2, resnet18, resnet32, resnet50, vgg16
+from npcbnet.exits import choose, outputs_judged
+from npcbnet.nets import balexnet, lightweight, mobilenetv2, resnet18, resnet32, resnet50, vgg16
+from npcbnet.training import BranchyNetTask, fit
 
 KEPT = 0.625  # of the weights: LeNet-WP and AlexNet-WP (Table I: 5.81 of 9.3 M)
 CENTROIDS = 32
@@ -38,9 +43,9 @@ def train(stages, models, folder, quick, quiet):
         compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",
                    lambda path: subflow.train(base, data, UTILISATION, checkpoint=path, **options)),
         kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options), quiet)]
+    rows.append(compressed("branchynet", "trained jointly, thresholds chosen on validation images",
+                           lambda path: _branchynet(stages) if name == "lenet" else _balexnet(stages, path)))
     if name == "lenet":
-        rows.append(compressed("branchynet", "trained jointly, exit chosen on validation images",
-                               lambda path: _branchynet(stages)))
         models["lightweight"] = lightweight(models["branchynet"])
     return rows
 
@@ -50,6 +55,17 @@ def _branchynet(stages):
     made = pipeline.Stages.branchynet(stages)
     (stages.out / "checkpoint-branchynet.npz").unlink(missing_ok=True)
     return made
+
+
+def _balexnet(stages, checkpoint):
+    """BranchyNet's own AlexNet with three exits, trained as long as the baseline."""
+    data, held, run = stages.dataset, stages.dataset.validation, stages.run
+    net = balexnet(data.input_shape, data.class_names, np.random.default_rng([run.seed, 7]))
+    plan = replace(recipe.baseline_plan(stages.chosen, data, run.seed, run.epochs), learning_rate=1e-3)
+    fit(BranchyNetTask(net, data.train.labels), data.train.images, plan, stage="balexnet", threads=stages.threads,
+        checkpoint=checkpoint, quiet=stages.quiet)
+    net.thresholds = choose(*outputs_judged(net.all_exits(held.images), held.labels), net.macs)
+    return net
 
 
 def _to_slo(model, dataset, folder, options):
