@@ -13,9 +13,10 @@ class Recipe:
     """How a CAE-Net is made.
 
     baseline: "lenet" or "alexnet", of a quarter of its width if `narrow`; form: the converting autoencoder; hidden,
-    pool: the head (nets.caenet.head); clusters of each class; epochs and learning rates of the parts: the converter, the head behind the frozen encoder,
-    and encoder and head together, which may also learn from the baseline's answers (distillation: temperature, and
-    `hard`, the weight of the labels). thin: sizes of the dense network that goes without a converter; empty: none.
+    pool: the head (nets.caenet.head); clusters of each class; epochs and learning rates of the parts: the converter,
+    the head behind the frozen encoder, and encoder and head together, which may also learn from the baseline's answers
+    (distillation: temperature, and `hard`, the weight of the labels). thin: sizes of the dense network that goes
+    without a converter; empty: none.
     """
 
     baseline: str
