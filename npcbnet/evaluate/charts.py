@@ -123,14 +123,17 @@ def frontier(rows, path):
 
 
 def ablations(rows, path):
-    """One choice at a time: accuracy of all and of hard images, a row of panels a study; dashes: no converter."""
+    """One choice at a time: accuracy of all and of hard images, a row of panels a study; dashes: no converter.
+
+    Titles are the studies'; a picture of one data set says in its caption which.
+    """
     panels = []
-    for dataset, of_dataset in grouped(rows, "dataset").items():
+    for of_dataset in grouped(rows, "dataset").values():
         bare = next((row for row in of_dataset if row.get("variant") in (_CONTROL, "lightweight")), None)
         for study, group in grouped(of_dataset, "study").items():
             places = tuple((i, short(row.get("variant")), False) for i, row in enumerate(group))
             unnamed = tuple((i, "", False) for i, *_ in places)
-            panels.append([_ablation(group, bare, places, "accuracy", f"{short(dataset)}: {short(study)}"),
+            panels.append([_ablation(group, bare, places, "accuracy", short(study)),
                            _ablation(group, bare, unnamed, "accuracy_hard", "hard images")])
     panels[-1:] = [[replace(panel, legend=True, x_label=text) for panel, text in zip(row, (
         "accuracy, all images", "accuracy, hard images"))] for row in panels[-1:]]
