@@ -1,7 +1,4 @@
 """The evaluation's charts: PNG files that are not blank, with matplotlib and without, whatever rows lack."""
-import importlib.util
-import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -12,25 +9,12 @@ from npcbnet.errors import ShapeError, UsageError
 from npcbnet.evaluate import charts, diagram, draw, labels, marks, panel
 from tests import made_up_report
 
-pytestmark = pytest.mark.independent
+pytestmark = [pytest.mark.independent, pytest.mark.usefixtures("backend")]
 
 REPORT = made_up_report.report()
 CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_accuracy, "bars": charts.beside_the_paper,
           "fig6": charts.scalability, "converter_share": charts.converter_share, "frontier": charts.frontier,
           "ablations": charts.ablations, "fig2": diagram.cbnet_blocks}
-
-
-@pytest.fixture(params=["matplotlib", "plain"], autouse=True)
-def backend(request, monkeypatch):
-    """Every test runs with matplotlib, where it is installed, and as if it were not."""
-    if request.param == "plain":
-        monkeypatch.setitem(sys.modules, "matplotlib", None)
-        monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
-    elif importlib.util.find_spec("matplotlib") is None:
-        pytest.skip("matplotlib is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield request.param
 
 
 def rows_of(name):
