@@ -5,17 +5,18 @@ from npcbnet import recipes
 from npcbnet.nets import ConvConverterConfig, alexnet, lenet
 from npcbnet.training import Plan
 
-QUICK_IMAGES = 2000  # images a part, with --quick
+QUICK_IMAGES = 4000  # images a part, with --quick
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a CAE-Net is made.
 
-    baseline: "lenet" or "alexnet"; form: the converting autoencoder; hidden, pool: the head (nets.caenet.head);
-    clusters of each class; epochs and learning rates of the parts: the converter, the head behind the frozen encoder,
-    and encoder and head together, which may also learn from the baseline's answers (distillation: temperature, and
-    `hard`, the weight of the labels). thin: sizes of the dense network that goes without a converter; empty: none.
+    baseline: "lenet" or "alexnet", of a quarter of its width if `narrow`; form: the converting autoencoder; hidden,
+    pool: the head (nets.caenet.head); clusters of each class; epochs and learning rates of the parts: the converter,
+    the head behind the frozen encoder, and encoder and head together, which may also learn from the baseline's answers
+    (distillation: temperature, and `hard`, the weight of the labels). thin: sizes of the dense network that goes
+    without a converter; empty: none.
     """
 
     baseline: str
@@ -31,6 +32,7 @@ class Recipe:
     tune_rate: float = 1e-3
     temperature: float = 3.0
     hard: float = 0.3
+    narrow: bool = False
     thin: tuple = ()
     thin_epochs: int = 60
     thin_rate: float = 2e-3
@@ -42,26 +44,40 @@ class Recipe:
 SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 32), (2, 2, 1, 1, 2)), 100, thin=(192, 96))
 COLOUR = Recipe("alexnet", ConvConverterConfig((32, 64, 96, 128, 128), (1, 2, 1, 2, 1), batch_norm=True), 256,
                 pool=True, converter_epochs=15, head_epochs=5, tune_epochs=20)
+QUICK_COLOUR = replace(COLOUR, form=replace(COLOUR.form, channels=(8, 16, 24, 32, 32)), hidden=64, narrow=True)
+NARROW = (16, 48, 64, 64, 64), (384, 192)  # AlexNet's channels and dense layers, a quarter of each
+PATIENCE = 5
 
 
-def recipe(dataset):
-    """The Recipe for a Dataset: AlexNet's for colour images of at least 24 pixels, else LeNet's."""
+def recipe(dataset, quick=False):
+    """The Recipe for a Dataset: AlexNet's for colour images of at least 24 pixels, else LeNet's.
+
+    quick: networks of a quarter of the width where the whole ones take minutes.
+    """
     channels, *sides = dataset.input_shape
-    chosen = COLOUR if channels == 3 and min(sides) >= 24 else SMALL
+    large = channels == 3 and min(sides) >= 24
+    chosen = (QUICK_COLOUR if quick else COLOUR) if large else SMALL
     return replace(chosen, shift=recipes.pixels_of_shift(dataset), flip=recipes.may_be_mirrored(dataset))
 
 
 def baseline(chosen, dataset, rng):
     """The fresh baseline: Classifier."""
-    return {"lenet": lenet, "alexnet": alexnet}[chosen.baseline](dataset.input_shape, dataset.class_names, rng)
+    shape, names = dataset.input_shape, dataset.class_names
+    if chosen.baseline == "lenet":
+        return lenet(shape, names, rng)
+    return alexnet(shape, names, rng, *NARROW) if chosen.narrow else alexnet(shape, names, rng)
 
 
 def baseline_plan(chosen, dataset, seed, epochs=None):
-    """Plan of the baseline: LeNet's as ever; AlexNet's learning rate falls throughout."""
+    """Plan of the baseline: LeNet's as ever; AlexNet's learning rate falls throughout.
+
+    A narrow one, which sees few images, trains PATIENCE times as long: of each class it must read one image at least.
+    """
     if chosen.baseline == "lenet":
         return recipes.classifier_plan(dataset, seed, epochs)
-    epochs = epochs or recipes.scaled(20, dataset)
-    return Plan(epochs, recipes.BATCH, 5e-4, decay=epochs, shift=chosen.shift, flip=chosen.flip, seed=seed)
+    epochs = (epochs or recipes.scaled(20, dataset)) * (PATIENCE if chosen.narrow else 1)
+    return Plan(epochs, recipes.BATCH, 2e-3 if chosen.narrow else 5e-4, decay=epochs, shift=chosen.shift,
+                flip=chosen.flip, seed=seed)
 
 
 def plan(chosen, dataset, part, seed, most=None):

@@ -48,7 +48,7 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     models["caenet"], _ = stages.tuned(models["caenet-transfer"], baseline)
     models["caenet-scratch"] = stages.scratch(baseline)
     if stages.chosen.thin:
-        models["caenet-thin"] = stages.thin(baseline)
+        models["caenet-fast"] = stages.thin(baseline)
     say("stage 6 of 6: the verdict on test images", quiet)
     result = verdict(stages, models, converter, targets, found)
     for path in Path(out).glob("checkpoint-*.npz"):

@@ -17,7 +17,7 @@ class Stages(pipeline.Stages):
 
     def __init__(self, run, dataset, out, threads=1, quiet=False):
         super().__init__(run, dataset, out, threads, quiet)
-        self.chosen = recipes.recipe(dataset)
+        self.chosen = recipes.recipe(dataset, run.quick)
 
     def _plan(self, part):
         return recipes.plan(self.chosen, self.dataset, part, self.run.seed, self.run.epochs)
