@@ -10,7 +10,7 @@ from npcbnet.errors import UsageError
 EXAMPLE = """examples:
   python -m npcbnet.train digits --quick           about a minute, needs no data
   python -m npcbnet.train mnist --recipe fast table1 residual paper
-  python -m npcbnet.train mnist --net caenet        an encoder that converts, and a thin head: about 10 minutes
+  python -m npcbnet.train mnist --net caenet        the second paper's network
   python -m npcbnet.train my-images/ --shape 1 28 28    a folder with one sub-folder of images per class
   python -m npcbnet.train --resume --out runs/mnist     go on where a run was stopped"""
 

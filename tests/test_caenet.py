@@ -2,6 +2,7 @@
 import copy
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from npcbnet.caenet.run import first
 from npcbnet.caenet.stages import reconstruction_loss
 from npcbnet.caenet.transfer import HeadTask, dead
 from npcbnet.data import digits
-from npcbnet.data.dataset import Split
+from npcbnet.data.dataset import Dataset, Split
 from npcbnet.errors import ModelFileError, ShapeError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
@@ -183,6 +184,19 @@ def test_dead_activations_are_counted():
     initialise(normalised[1], rng).params["bias"][:] = 1e6
     assert dead(Classifier(normalised, (1, 6, 6), ("a", "b")), images) == 0
     assert dead(thin((1, 6, 6), ("a", "b"), rng, (5,)), images) is None
+
+
+def test_a_quick_run_of_colour_images_has_narrow_networks_that_train_longer():
+    images, labels = np.zeros((20, 3, 32, 32), np.uint8), np.arange(20) % 10
+    part = Split(images, labels)
+    data = Dataset("cifar10", "colours", part, part, part, NAMES)
+    whole, quick = recipes.recipe(data), recipes.recipe(data, quick=True)
+    large, small_one = (recipes.baseline(one, data, np.random.default_rng(0)) for one in (whole, quick))
+    assert whole == replace(recipes.COLOUR, shift=4, flip=True) and 14 < large.macs() / small_one.macs() < 17
+    plans = [recipes.baseline_plan(one, data, 0, epochs=3) for one in (whole, quick)]
+    assert [plan.epochs for plan in plans] == [3, 15] and all(plan.decay == plan.epochs for plan in plans)
+    digits_like = replace(data, **{name: Split(images[:, :1], labels) for name in ("train", "validation", "test")})
+    assert recipes.recipe(digits_like, quick=True) == recipes.recipe(digits_like)
 
 
 def test_first_takes_equal_steps():

@@ -1,20 +1,19 @@
 """What clustering is made of and for: features of networks, easy images, targets for a converter, pictures, MNIST."""
-import importlib.util
-import sys
 
 import numpy as np
 import pytest
 from skimage import io
 
 import npcbnet
-from npcbnet import clustering, conversion, data, pictures
+from npcbnet import clustering, conversion, pictures
 from npcbnet.clustering import Options, cluster, elbow, penultimate, quality
-from npcbnet.errors import NpcbnetError, ShapeError, UsageError
+from npcbnet.errors import ShapeError, UsageError
 from npcbnet.evaluate import clusters
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import Dense, Flatten, Sequential, initialise
 from npcbnet.nets import Classifier, alexnet, lenet, mobilenetv2
 from tests.made_up_clusters import blobs, made_split
+from tests.real_images import real
 
 NAMES = ("a", "b")
 
@@ -106,10 +105,7 @@ def test_easy_by_entropy_needs_a_right_answer():
 
 
 def test_mnist_with_the_paper_s_three_clusters():
-    try:
-        train = data.load("mnist").train
-    except NpcbnetError as error:
-        pytest.skip(str(error))
+    train = real("mnist").train
     train = train.take(np.arange(3000 if COMPILED else 300))
     net = npcbnet.load("mnist-lenet")
     features = penultimate(net, train.images)
@@ -123,17 +119,6 @@ def test_mnist_with_the_paper_s_three_clusters():
         assert after.distance < 0.95 * before.distance  # a target of one's own kind is nearer
     assert conversion.misread(net, three.targets(train.images, split)) == {}
     assert 2 <= elbow(features, train.labels, 10, most=8, restarts=1).chosen <= 5
-
-
-@pytest.fixture(params=["matplotlib", "plain"])
-def backend(request, monkeypatch):
-    """Pictures with matplotlib, where it is installed, and as if it were not."""
-    if request.param == "plain":
-        monkeypatch.setitem(sys.modules, "matplotlib", None)
-        monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
-    elif importlib.util.find_spec("matplotlib") is None:
-        pytest.skip("matplotlib is not installed")
-    return request.param
 
 
 def drawn(path):

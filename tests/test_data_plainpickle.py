@@ -127,8 +127,9 @@ def test_plain_values_are_read_as_pickle_reads_them(value, protocol):
 @pytest.mark.parametrize("protocol", range(2, 6))
 @pytest.mark.parametrize("array", [ARRAY, ARRAY[:, 1:], ARRAY[0], ARRAY.reshape(1, 5, 3), ARRAY[:0]])
 def test_arrays(array, protocol):
-    if protocol == 2 and not array.size:
-        pytest.skip("Python 3 writes no bytes as a call of bytes() then")
+    if protocol == 2 and not array.size:  # then Python 3 writes no bytes as a call of bytes(), which nobody needs
+        refused(pickle.dumps({"a": array}, protocol), "names __builtin__.bytes")
+        return
     found = plainpickle.loads(pickle.dumps({"a": array, "b": [array.copy()]}, protocol), "f")
     for each in (found["a"], found["b"][0]):
         np.testing.assert_array_equal(each, array)

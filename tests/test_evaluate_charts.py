@@ -1,7 +1,4 @@
 """The evaluation's charts: PNG files that are not blank, with matplotlib and without, whatever rows lack."""
-import importlib.util
-import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +9,7 @@ from npcbnet.errors import ShapeError, UsageError
 from npcbnet.evaluate import caenet_charts, charts, clusters, diagram, draw, labels, marks, panel
 from tests import made_up_caenet, made_up_report
 
-pytestmark = pytest.mark.independent
+pytestmark = [pytest.mark.independent, pytest.mark.usefixtures("backend")]
 
 REPORT = made_up_report.report()
 CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_accuracy, "bars": charts.beside_the_paper,
@@ -23,19 +20,6 @@ CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_acc
           "caenet transfer": caenet_charts.transfer, "caenet dead": caenet_charts.dead,
           "caenet slo": caenet_charts.slo, "caenet search": caenet_charts.search, "caenet frontier": charts.frontier}
 CAENET = marks.titled(made_up_caenet.report(("cifar10", "mnist")))
-
-
-@pytest.fixture(params=["matplotlib", "plain"], autouse=True)
-def backend(request, monkeypatch):
-    """Every test runs with matplotlib, where it is installed, and as if it were not."""
-    if request.param == "plain":
-        monkeypatch.setitem(sys.modules, "matplotlib", None)
-        monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
-    elif importlib.util.find_spec("matplotlib") is None:
-        pytest.skip("matplotlib is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield request.param
 
 
 def rows_of(name):

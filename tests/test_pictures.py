@@ -1,8 +1,6 @@
 """npcbnet.pictures: readable, non-constant PNG files, with matplotlib and without, for every shape a run can have."""
-import importlib.util
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +10,11 @@ from skimage import io
 from npcbnet import drawing, pictures
 from npcbnet.errors import ShapeError, UsageError
 
-pytestmark = pytest.mark.independent
+pytestmark = [pytest.mark.independent, pytest.mark.usefixtures("backend")]
 
 RNG = np.random.default_rng(0)
 HISTORY = [{"epoch": i + 1, "loss": 0.5 * 0.6**i, "accuracy": 1 - 0.1 * 0.5**i, "exit_rate": 0.2 + 0.05 * i,
             "validation_loss": 0.6 * 0.7**i, "seconds": 12.5} for i in range(12)]
-
-
-@pytest.fixture(params=["matplotlib", "plain"], autouse=True)
-def backend(request, monkeypatch):
-    """Every test runs with matplotlib, where it is installed, and as if it were not."""
-    if request.param == "plain":
-        monkeypatch.setitem(sys.modules, "matplotlib", None)
-        monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
-    elif importlib.util.find_spec("matplotlib") is None:
-        pytest.skip("matplotlib is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield request.param
 
 
 def drawn(path):

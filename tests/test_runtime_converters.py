@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet import data, modelfile, runtime
-from npcbnet.errors import NpcbnetError, UsageError
+from npcbnet import modelfile, runtime
+from npcbnet.errors import UsageError
 from npcbnet.layers import Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential
 from npcbnet.nets import TABLE_I, CBNet, Classifier, Converter, ConverterConfig
+from tests.real_images import real
 from tests.runtime_models import TARGETS, assert_same_logits, filled, kernels, names, needs_engine, some_images
 
 pytestmark = needs_engine
@@ -108,10 +109,7 @@ def test_what_makes_no_pictures_or_no_labels_says_so():
 @cache
 def real_images(dataset):
     """300 test images."""
-    try:
-        return data.load(dataset).test.images[:300]
-    except NpcbnetError as error:
-        pytest.skip(str(error))
+    return real(dataset).test.images[:300]
 
 
 @pytest.mark.parametrize("name", modelfile.names())
