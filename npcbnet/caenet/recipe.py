@@ -41,7 +41,7 @@ class Recipe:
 
 
 # With strides 2, 1, 2, 1, 1 as in facts.md, section 5, CAE-Net does more multiply-adds than LeNet.
-SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 32), (2, 2, 1, 1, 2)), 100, thin=(192, 96))
+SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 48), (2, 2, 1, 2, 1)), 64, thin=(192, 96))
 COLOUR = Recipe("alexnet", ConvConverterConfig((32, 64, 96, 128, 128), (1, 2, 1, 2, 1), batch_norm=True), 256,
                 pool=True, converter_epochs=10, head_epochs=5, tune_epochs=20)
 QUICK_COLOUR = replace(COLOUR, form=replace(COLOUR.form, channels=(8, 16, 24, 32, 32)), hidden=64, narrow=True)

@@ -82,18 +82,18 @@ def default_budgets(model):
 
 
 def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quiet=True, checkpoint=None,
-           power_w=POWER_W):
+           power_w=POWER_W, effort=None):
     """The compressed variant of a Classifier that meets the budgets (None: default_budgets) with the best score: Found.
 
     seed decides all that is drawn, and no result depends on threads; but latencies are measured, and where one lies
     near the limit of its budget, two runs may decide differently. Without such a budget they do not. quick: 2,000
     images. checkpoint: a path; beside it lies what was trained of a winner (NAME-PLAN.npz), a search that was stopped
     goes on from there, and at the end it is removed. power_w: watts, or a function of the processor's use that gives
-    them; energy is watts times latency. Raises UsageError for a model or an argument that cannot work, ShapeError for
-    a data set that does not fit.
+    them; energy is watts times latency. effort: an Effort instead of FULL or QUICK. Raises UsageError for a model or an
+    argument that cannot work, ShapeError for a data set that does not fit.
     """
     check_numbers(seed, threads)
-    effort, menu = QUICK if quick else FULL, Menu(model)
+    effort, menu = effort or (QUICK if quick else FULL), Menu(model)
     budgets = default_budgets(model) if budgets is None else budgets
     with one_blas_thread():
         trials = Trials(menu, dataset, budgets, effort.images, effort.validation, watts(power_w), seed, threads)

@@ -1,5 +1,5 @@
 """What CAE-Net is compared with (Tables I and II): smaller variants of its baseline, nets with exits, large nets."""
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,24 @@ PRUNED = ("vgg16", "resnet50")
 TIMED = 100  # images
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How long the variants of a baseline train: epochs of weight pruning; AdaDeep's search; the loop to the SLO.
+
+    None: as the tools do on their own.
+    """
+
+    pruning: int | None = None
+    adadeep: adadeep.Effort | None = None
+    slo: slo.Effort | None = None
+
+
+# An epoch of AlexNet takes two minutes on two cores, so its variants train less
+EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, adadeep.Effort(None, None, (1000, 1), 8, (4000, 1), 3, (8000, 1), 4,
+                                                                  1, adadeep.FULL.left),
+                                                slo.Effort(None, None, 2, (8000, 1), 2, 6))}
+
+
 def train(stages, models, folder, quick, quiet):
     """Variants of the run's baseline and of its CAE-Net: put into `models`; a row for each.
 
@@ -28,6 +46,7 @@ def train(stages, models, folder, quick, quiet):
     tool found.
     """
     name, data = stages.chosen.baseline, stages.dataset
+    effort = Effort() if quick else EFFORTS[name]
     base, options = models[name], {"seed": stages.run.seed, "threads": stages.threads, "quick": quick, "quiet": quiet}
 
     def compressed(key, words, make):
@@ -37,12 +56,12 @@ def train(stages, models, folder, quick, quiet):
         compressed(f"{name}-kd", "a small student taught by the baseline's answers", lambda path: distil.distil(
             base, name, data, control=False, checkpoint=path, **options).model),
         compressed(f"{name}-wp", f"{KEPT:.1%} of the weights kept, pruned while it trains",
-                   lambda path: magnitude.train(base, data, KEPT, checkpoint=path, **options)),
+                   lambda path: magnitude.train(base, data, KEPT, epochs=effort.pruning, checkpoint=path, **options)),
         compressed(f"{name}-wc", f"{CENTROIDS} values a layer", lambda path: share.share(base, CENTROIDS)),
-        kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options), quiet),
+        kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options, effort.adadeep), quiet),
         compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",
                    lambda path: subflow.train(base, data, UTILISATION, checkpoint=path, **options)),
-        kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options), quiet)]
+        kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.slo), quiet)]
     rows.append(compressed("branchynet", "trained jointly, thresholds chosen on validation images",
                            lambda path: _branchynet(stages) if name == "lenet" else _balexnet(stages, path)))
     if name == "lenet":
@@ -68,10 +87,11 @@ def _balexnet(stages, checkpoint):
     return net
 
 
-def _to_slo(model, dataset, folder, options):
+def _to_slo(model, dataset, folder, options, effort):
     """(model, row): CAE-Net pruned until it takes half its time, or what comes nearest."""
     before = judge.latencies({"caenet": model}, dataset.validation.images[:TIMED])["caenet"].latency_ms
-    met = slo.meet(model, dataset, FASTER * before, checkpoint=checkpoint_of(folder, "caenet-slo"), **options)
+    met = slo.meet(model, dataset, FASTER * before, effort=effort,
+                   checkpoint=checkpoint_of(folder, "caenet-slo"), **options)
     return met.model, {"choices": f"pruned to {FASTER:g} of its time", "met": met.met, "slo_ms": met.slo_ms,
                        "missed": None if met.met else f"{met.over_ms * 1e3:.1f} µs too slow", "history": met.rows}
 

@@ -83,10 +83,11 @@ def kept(folder, key, models, make, quiet):
     return json.loads(note.read_text(encoding="utf-8"))
 
 
-def found_by_adadeep(model, dataset, folder, options):
-    """(model, row) that AdaDeep's search finds for a model under its default budgets."""
+def found_by_adadeep(model, dataset, folder, options, effort=None):
+    """(model, row) that AdaDeep's search finds for a model under its default budgets; effort: as for the search."""
     budgets = adadeep.default_budgets(model)
-    found = adadeep.search(model, dataset, budgets, checkpoint=checkpoint_of(folder, "adadeep"), **options)
+    found = adadeep.search(model, dataset, budgets, checkpoint=checkpoint_of(folder, "adadeep"), effort=effort,
+                           **options)
     chosen = [f"layer {one['place']}, {one['layer']}: {one['compression']} "
               f"{'' if one['amount'] is None else format(one['amount'], 'g')}".rstrip() for one in found.choices]
     return found.model, {"choices": "; ".join(chosen), "met": found.met, "missed": "; ".join(found.missed) or None,
