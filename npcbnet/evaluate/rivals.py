@@ -23,14 +23,14 @@ TIMED = 100  # images
 
 @dataclass(frozen=True)
 class Effort:
-    """How long the variants of a baseline train: epochs of weight pruning; AdaDeep's search; the loop to the SLO.
+    """How long the variants of a baseline train: epochs of weight pruning; AdaDeep's search; the loop that prunes to the SLO.
 
     None: as the tools do on their own.
     """
 
     pruning: int | None = None
-    adadeep: adadeep.Effort | None = None
-    slo: slo.Effort | None = None
+    search: adadeep.Effort | None = None
+    loop: slo.Effort | None = None
 
 
 # An epoch of AlexNet takes two minutes on two cores, so its variants train less
@@ -58,10 +58,10 @@ def train(stages, models, folder, quick, quiet):
         compressed(f"{name}-wp", f"{KEPT:.1%} of the weights kept, pruned while it trains",
                    lambda path: magnitude.train(base, data, KEPT, epochs=effort.pruning, checkpoint=path, **options)),
         compressed(f"{name}-wc", f"{CENTROIDS} values a layer", lambda path: share.share(base, CENTROIDS)),
-        kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options, effort.adadeep), quiet),
+        kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options, effort.search), quiet),
         compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",
                    lambda path: subflow.train(base, data, UTILISATION, checkpoint=path, **options)),
-        kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.slo), quiet)]
+        kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.loop), quiet)]
     rows.append(compressed("branchynet", "trained jointly, thresholds chosen on validation images",
                            lambda path: _branchynet(stages) if name == "lenet" else _balexnet(stages, path)))
     if name == "lenet":
