@@ -5,7 +5,7 @@ import numpy as np
 
 from npcbnet import judge, pipeline
 from npcbnet.caenet import recipe
-from npcbnet.compress import distil, magnitude, share, slo, structure, subflow
+from npcbnet.compress import adadeep, distil, magnitude, share, slo, structure, subflow
 from npcbnet.evaluate.trained import checkpoint_of, found_by_adadeep, kept
 from npcbnet.exits import choose, outputs_judged
 from npcbnet.nets import balexnet, lightweight, mobilenetv2, resnet18, resnet32, resnet50, vgg16
@@ -23,7 +23,7 @@ TIMED = 100  # images
 
 @dataclass(frozen=True)
 class Effort:
-    """How long the variants of a baseline train: epochs of weight pruning; AdaDeep's search; the loop that prunes to the SLO.
+    """How long the variants of a baseline train: epochs of weight pruning, AdaDeep's search, the loop to the SLO.
 
     None: as the tools do on their own.
     """
@@ -61,7 +61,8 @@ def train(stages, models, folder, quick, quiet):
         kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options, effort.search), quiet),
         compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",
                    lambda path: subflow.train(base, data, UTILISATION, checkpoint=path, **options)),
-        kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.loop), quiet)]
+        kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.loop),
+             quiet)]
     rows.append(compressed("branchynet", "trained jointly, thresholds chosen on validation images",
                            lambda path: _branchynet(stages) if name == "lenet" else _balexnet(stages, path)))
     if name == "lenet":
