@@ -35,7 +35,7 @@ FLOW = ["errors",
         "drawing machine",
         "pictures report bench_report",
         "run", "pipeline", "caenet", "evaluate",
-        "train predict bench export import_weights"]
+        "train predict bench export import_weights search"]
 
 # Beyond the order: what these must not reach, by any number of imports at the top of modules.
 NEVER = {"layers": "data losses optim exits",

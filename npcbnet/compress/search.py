@@ -168,7 +168,7 @@ class _Search:
         for _ in range(PASSES):
             if len(good) >= self.effort.pool:
                 break
-            most = DOUBT * good[-1].model.macs() if good else hopeful[-1].model.macs()
+            most = self.dearest_worth_measuring(drawn, good) if good else hopeful[-1].model.macs()
             near = [one for one in hopeful if one.time is None and one.model.macs() <= most]
             self.measure(evenly(near, self.effort.pool) if near else [])
             good = self.good(drawn)
@@ -176,6 +176,11 @@ class _Search:
         measured = sorted((one for one in drawn if one.time is not None), key=lambda one: one.time)
         self.say(f"{len(drawn)} architectures drawn, {len(measured)} measured, {len(good)} of them meet the SLO")
         return evenly(good, self.effort.pool) if good else measured
+
+    def dearest_worth_measuring(self, drawn, good):
+        """Multiply-adds: all below those of the cheapest that was too slow may do, and a few above the dearest good."""
+        slow = [one.model.macs() for one in drawn if one.time is not None and one not in good]
+        return max(DOUBT * good[-1].model.macs(), min(slow, default=np.inf))
 
     def good(self, candidates):
         """Those that were measured and meet the SLO."""
