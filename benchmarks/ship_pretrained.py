@@ -4,7 +4,7 @@
     python -m benchmarks.ship_pretrained --caenet-runs runs/caenet       those of npcbnet.evaluate caenet
 
 The largest are stored smaller: the table1 models and CIFAR-10's CAE-Net as float16, AlexNet with CENTROIDS values a
-layer, so that each weight takes 4 bits. All are then judged again on the test images; their records say what they reach.
+layer, so that each weight takes 4 bits. All are judged again on the test images; their records say what they reach.
 """
 import argparse
 from pathlib import Path
