@@ -1,6 +1,6 @@
 """Made-up reports of the CAE-Net paper's evaluation, with every section, for the tests of what shows them."""
-from npcbnet.evaluate import caenet_paper, caenet_rows
-from npcbnet.evaluate.measured import THIS_MACHINE, on_frontier
+from npcbnet.evaluate.caenet import paper as caenet_paper, rows as caenet_rows
+from npcbnet.evaluate.measuring import THIS_MACHINE, on_frontier
 from tests import made_up_report
 
 ESTIMATE = "Raspberry Pi 4, estimate"

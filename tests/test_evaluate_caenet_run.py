@@ -9,17 +9,17 @@ from npcbnet.caenet.stages import Stages
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.evaluate import __main__ as command
-from npcbnet.evaluate import caenet, caenet_rows, rivals
-from npcbnet.evaluate.caenet_trained import METHODS, _Conversions
+from npcbnet.evaluate.caenet import rivals, rows as caenet_rows, run
+from npcbnet.evaluate.caenet.trained import METHODS, _Conversions
+from npcbnet.evaluate.kept import kept
 from npcbnet.evaluate.scope import QUICK
-from npcbnet.evaluate.trained import kept
 from npcbnet.nets import lenet, lightweight
 from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
 
 
 def test_ratios_are_those_of_the_rows():
-    rows = caenet.compared([
+    rows = run.compared([
         {"dataset": "cifar10", "model": "alexnet", "latency_ms": 4.0, "power_w": 3.0},
         {"dataset": "cifar10", "model": "caenet", "latency_ms": 1.0, "power_w": 2.0},
         {"dataset": "mnist", "model": "lenet", "latency_ms": 0.02, "power_w": 3.0},
@@ -35,7 +35,7 @@ def test_ratios_are_those_of_the_rows():
     (["fmnist", "mnist"], {"table2": "mnist", "table3": "fmnist"}), (["digits"], {"table3": "digits"}),
     (["cifar10-part", "a", "b"], {"table1": "cifar10-part", "table3": "a", "table4": "b"})])
 def test_tables_have_the_papers_numbers(names, keys):
-    assert caenet.table_keys(names) == keys
+    assert run.table_keys(names) == keys
 
 
 @pytest.fixture(scope="module")

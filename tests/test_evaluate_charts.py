@@ -6,20 +6,25 @@ from skimage import io
 
 from npcbnet import pictures
 from npcbnet.errors import ShapeError, UsageError
-from npcbnet.evaluate import caenet_charts, charts, clusters, diagram, draw, labels, marks, panel
+from npcbnet.evaluate.caenet import charts as caenet_charts, clusters, figures as caenet_figures
+from npcbnet.evaluate.cbnet import charts, diagram, figures
+from npcbnet.evaluate.pictures import labels, marks, panel
+from npcbnet.evaluate.pictures.draw import draw
+from npcbnet.evaluate.pictures.frontier import frontier
+from npcbnet.evaluate.reading import titled
 from tests import made_up_caenet, made_up_report
 
 pytestmark = [pytest.mark.independent, pytest.mark.usefixtures("backend")]
 
 REPORT = made_up_report.report()
 CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_accuracy, "bars": charts.beside_the_paper,
-          "fig6": charts.scalability, "converter_share": charts.converter_share, "frontier": charts.frontier,
+          "fig6": charts.scalability, "converter_share": charts.converter_share, "frontier": frontier,
           "ablations": charts.ablations, "fig2": diagram.cbnet_blocks,
           "caenet fig1": caenet_charts.time_by_slo, "caenet fig5": caenet_charts.encoder_and_head,
           "caenet elbow": clusters.elbow, "caenet clustering": caenet_charts.clustering,
           "caenet transfer": caenet_charts.transfer, "caenet dead": caenet_charts.dead,
-          "caenet slo": caenet_charts.slo, "caenet search": caenet_charts.search, "caenet frontier": charts.frontier}
-CAENET = marks.titled(made_up_caenet.report(("cifar10", "mnist")))
+          "caenet slo": caenet_charts.slo, "caenet search": caenet_charts.search, "caenet frontier": frontier}
+CAENET = titled(made_up_caenet.report(("cifar10", "mnist")))
 
 
 def rows_of(name):
@@ -118,22 +123,22 @@ def test_easy_and_hard_images(tmp_path, backend):
 
 def test_all_pictures_of_a_report_and_only_those_it_has_rows_for(tmp_path):
     report = made_up_report.report(("MNIST", "own <data>"), models=("lenet", "branchynet", "cbnet-fast"))
-    made = draw.draw(report, tmp_path, made_up_report.images(20))
+    made = draw(figures.figures(report, made_up_report.images(20)), tmp_path)
     assert list(made) == ["fig1", "fig2", "fig3", "fig5", "fig6", "fig7", "converter_share", "frontier", "ablations"]
     assert len(made["fig5"]) == 2 and len(made["ablations"]) == 2 and "own <data>" in made["ablations"][1][1]
     paths = [path for pairs in made.values() for path, _ in pairs]
     assert sorted(path.name for path in paths) == sorted(file.name for file in tmp_path.iterdir())
-    assert draw.draw({"facts": {}, "fig3": [], "fig9": None}, tmp_path) == {}
+    assert draw(figures.figures({"facts": {}, "fig3": [], "fig9": None}), tmp_path) == {}
 
 
 def test_all_pictures_of_the_other_paper(tmp_path):
     report = made_up_caenet.report(("mnist", "fmnist"))
-    made = draw.draw(report, tmp_path)
+    made = draw(caenet_figures.figures(report), tmp_path)
     assert list(made) == ["fig1", "fig5", "elbow", "clustering", "transfer", "dead", "slo", "search", "frontier"]
     assert sorted(f"{key}.png" for key in made) == sorted(file.name for file in tmp_path.iterdir())
     assert all(len(pairs) == 1 and pairs[0][1] for pairs in made.values())
     empty = {"facts": {"paper": "caenet"}, "fig1": [], "table1": report["table1"], "fig6": report["fig1"]}
-    assert draw.draw(empty, tmp_path) == {}
+    assert draw(caenet_figures.figures(empty), tmp_path) == {}
 
 
 def test_a_bar_that_meets_the_slo_goes_to_the_left(tmp_path, backend):
@@ -150,7 +155,7 @@ def test_a_bar_that_meets_the_slo_goes_to_the_left(tmp_path, backend):
 def test_an_unwritable_path_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="a.png"):
-        charts.frontier(REPORT["frontier"], tmp_path / "file" / "a.png")
+        frontier(REPORT["frontier"], tmp_path / "file" / "a.png")
 
 
 def test_each_model_keeps_its_look_and_none_share_one():
