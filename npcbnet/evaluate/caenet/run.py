@@ -6,7 +6,7 @@ from npcbnet.errors import UsageError
 from npcbnet.evaluate.caenet import claims, clusters, figures, paper, sections
 from npcbnet.evaluate.caenet.measured import Measured
 from npcbnet.evaluate.caenet.rows import baselines, fig1, fig2, slo_rows
-from npcbnet.evaluate.caenet.trained import elbow, train
+from npcbnet.evaluate.caenet.trained import train
 from npcbnet.evaluate.facts import energy_notes, facts_of
 from npcbnet.evaluate.measuring import THIS_MACHINE, on_frontier
 from npcbnet.evaluate.options import at_hand
@@ -80,7 +80,7 @@ def _assembled(raw, firsts, options, notes):
     report["fig5"] = [{**row, "energy_mj": row["latency_ms"] * powers[row["dataset"], row["model"]]}
                       for row in pooled(raw["fig5"], ("dataset", "model", "part"), ("latency_ms",))]
     report["elbow"] = [row for m in firsts for row in clusters.elbow_rows(
-        elbow(m.trained), m.trained.dataset.name, m.trained.dataset.class_names)]
+        m.trained.seen.elbow(), m.trained.dataset.name, m.trained.dataset.class_names)]
     report["clustering"] = pooled(raw["clustering"], ("dataset", "method"), SPREAD)
     report["transfer"] = pooled(raw["transfer"], ("dataset", "variant"), SPREAD)
     report["dead"] = pooled(raw["dead"], ("dataset", "model"), SPREAD)
@@ -130,7 +130,8 @@ def _clusters(report, firsts, folder):
     found, images = [], []
     for measured in firsts:
         trained = measured.trained
-        rows = clusters.pair_rows(trained.found, trained.split, 0, trained.dataset.name, trained.dataset.class_names)
+        rows = clusters.pair_rows(trained.seen.clusters(), trained.seen.split, 0, trained.dataset.name,
+                                  trained.dataset.class_names)
         found += rows
         images += [trained.dataset.train.images[row["index"]] for row in rows]
     report["fig2"] = fig2(found)

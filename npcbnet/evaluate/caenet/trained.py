@@ -1,6 +1,7 @@
 """What one seed of CAE-Net's evaluation trains on one data set: the run, its rivals, converters with other targets."""
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,43 @@ METHODS = (KMEANS, "cosine", "dbscan", "hdbscan")
 MOST_CLUSTERS = 8  # that the elbow looks at
 
 
+class Seen:
+    """What a run's baseline sees in its images: each part is computed when it is first asked for, and kept."""
+
+    def __init__(self, stages, baseline):
+        self.stages, self.baseline, self._found = stages, baseline, {}
+
+    @cached_property
+    def split(self):
+        """The EasyHard of the training images."""
+        return self.stages.easy(self.baseline)
+
+    @cached_property
+    def features(self):
+        """Those of the training images, (N, D)."""
+        return self.stages.features(self.baseline)
+
+    @cached_property
+    def held_features(self):
+        """Those of the validation images, (N, D)."""
+        return clustering.penultimate(self.baseline, self.stages.dataset.validation.images, self.stages.threads)
+
+    def clusters(self, method=KMEANS):
+        """The Clustering of the training images by a method, the run's own by default."""
+        if method not in self._found:
+            self._found[method] = self.stages.clusters(self.split, self.features, method)
+        return self._found[method]
+
+    def elbow(self):
+        """The clustering.Elbow of the training images' features."""
+        dataset = self.stages.dataset
+        return clustering.elbow(self.features, dataset.train.labels, dataset.classes, MOST_CLUSTERS,
+                                seed=self.stages.run.seed, threads=self.stages.threads)
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """One seed's data set, folder, Stages and models {key: Model}; rivals, conversions, elbow: rows.
-
-    targets: conversion.Targets of the run's own converter; found: its Clustering; split: which images are easy.
-    """
+    """One seed's data set, folder, Stages and models {key: Model}; rivals, conversions: rows; seen: a Seen."""
 
     seed: int
     dataset: data.Dataset
@@ -36,8 +68,7 @@ class Trained:
     models: dict
     rivals: list
     conversions: list
-    found: clustering.Clustering
-    split: conversion.EasyHard
+    seen: Seen
 
     @property
     def base(self):
@@ -59,18 +90,17 @@ def train(name, seed, scope, out, *, quick=False, threads=1, quiet=False):
     keys = (stages.chosen.baseline, *OWN, *(["caenet-fast"] if stages.chosen.thin else []))
     models = {key: modelfile.load(folder / f"{key}.npz") for key in keys}
     rows = rivals.train(stages, models, folder, quick, quiet)
-    split, found = stages.clusters(models[stages.chosen.baseline])
-    conversions = _Conversions(stages, models[stages.chosen.baseline], scope, split).rows()
-    return Trained(seed, dataset, folder, stages, models, rows, conversions, found, split)
+    seen = Seen(stages, models[stages.chosen.baseline])
+    return Trained(seed, dataset, folder, stages, models, rows, _Conversions(seen, scope).rows(), seen)
 
 
 class _Conversions:
     """Converters with other targets than the run's: all train equally long, shorter than a run's own."""
 
-    def __init__(self, stages, baseline, scope, split):
-        self.stages, self.baseline, self.split = stages, baseline, split
+    def __init__(self, seen, scope):
+        self.seen, self.stages = seen, seen.stages
         self.epochs = scope.ablation_epochs
-        self.path = stages.out / "conversions.json"
+        self.path = seen.stages.out / "conversions.json"
         self.kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
 
     def rows(self):
@@ -86,7 +116,7 @@ class _Conversions:
 
     def _judged(self, method):
         """Train a converter with the method's targets, and judge it and its encoder on validation images."""
-        train, held = self.stages.dataset.train, self.stages.dataset.validation
+        held = self.stages.dataset.validation
         targets, values = self._targets(method)
         short = Stages(replace(self.stages.run, epochs=self.epochs), self.stages.dataset,
                        self.stages.out / "conversions", self.stages.threads, quiet=True)
@@ -96,7 +126,7 @@ class _Conversions:
         for path in short.out.glob("checkpoint-*.npz"):
             path.unlink()
         return {**values, "reconstruction_loss": reconstruction_loss(converter, targets, short.threads),
-                "reconstruction_loss_validation": self._held_out(converter, targets, method, train, held),
+                "reconstruction_loss_validation": self._held_out(converter, targets, method, held),
                 "accuracy": accuracy(model, held, short.threads)}
 
     def _targets(self, method):
@@ -105,33 +135,25 @@ class _Conversions:
         rng = np.random.default_rng([self.stages.run.seed, 6])
         if method in (RANDOM_TARGET, ONE_TARGET):
             rule = "random" if method == RANDOM_TARGET else "lowest-entropy"
-            targets = conversion.Targets(rule, train.images, train.labels, self.split, classes, rng)
+            targets = conversion.Targets(rule, train.images, train.labels, self.seen.split, classes, rng)
             rows = targets.drawn
             if rows is None:
-                rows = np.array([easy[self.split.entropy[easy].argmin()] for easy in targets.easy])[train.labels]
+                rows = np.array([easy[self.seen.split.entropy[easy].argmin()] for easy in targets.easy])[train.labels]
             distance, _ = target_losses(train.images, train.labels, rows)
             return targets, {"clusters": 1.0 if method == ONE_TARGET else None, "distance": distance,
                              "silhouette": None}
-        _, self.found = self.stages.clusters(self.baseline, method)
-        features = clustering.penultimate(self.baseline, train.images)
-        good = quality(self.found, features, train.images)
-        return self.found.targets(train.images, self.split), {
+        found = self.seen.clusters(method)
+        good = quality(found, self.seen.features, train.images)
+        return found.targets(train.images, self.seen.split), {
             "clusters": good.clusters / classes, "distance": good.distance, "silhouette": good.silhouette}
 
-    def _held_out(self, converter, targets, method, train, held):
+    def _held_out(self, converter, targets, method, held):
         """The loss on validation images, whose targets are those of the clusters nearest to them; None where drawn."""
         if method == RANDOM_TARGET:
             return None
         if method == ONE_TARGET:
             wanted = targets.prototypes[held.labels]
         else:
-            groups = self.found.place(clustering.penultimate(self.baseline, held.images), held.labels)
+            groups = self.seen.clusters(method).place(self.seen.held_features, held.labels)
             wanted = targets.like(held.images, held.labels, groups)
         return float(np.square(converter.convert(held.images) - wanted, dtype=np.float64).mean())
-
-
-def elbow(trained):
-    """clustering.Elbow of the baseline's features of the training images."""
-    train, baseline = trained.dataset.train, trained.models[trained.base]
-    return clustering.elbow(clustering.penultimate(baseline, train.images), train.labels, trained.dataset.classes,
-                            MOST_CLUSTERS, seed=trained.seed, threads=trained.stages.threads)
