@@ -15,9 +15,16 @@ def titles_of(report):
             if isinstance(row, dict)}
 
 
-def titled(report):
-    """The report with data sets called by their titles in all rows, as tables and charts show them."""
-    titles = titles_of(report)
+def brief_titles_of(report):
+    """The same for charts: without what stands in parentheses, unless another data set is called that, too."""
+    whole = titles_of(report)
+    cut = {name: str(title or "").partition(" (")[0].strip() or title for name, title in whole.items()}
+    return {name: title if list(cut.values()).count(title) == 1 else whole[name] for name, title in cut.items()}
+
+
+def titled(report, titles=None):
+    """The report with data sets called by their titles in all rows; titles {data set: title}: titles_of, by default."""
+    titles = titles_of(report) if titles is None else titles
     return {key: [{**row, "dataset": titles.get(row["dataset"]) or row["dataset"]}
                   if isinstance(row, dict) and row.get("dataset") is not None else row for row in rows]
             if isinstance(rows, list) else rows for key, rows in report.items()}

@@ -100,7 +100,7 @@ def transfer(rows, path):
         if any(papers):
             dots.append(Series("the paper's", papers, heights, "points", Look("D", hollow=True)))
         panels.append([Panel((*dots, Series("", ends, heights, "points", Look(""), labels=texts, legend=False)),
-                             short(dataset), "accuracy", x_percent=True, x_room=0.3, places=named(group, "variant"))])
+                             short(dataset), "accuracy", x_percent=True, x_room=0.4, places=named(group, "variant"))])
     return write(path, panels, [HEAD + (LINE_PX + 8) * len(row[0].places) for row in panels])
 
 

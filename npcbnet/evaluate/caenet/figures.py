@@ -1,7 +1,7 @@
 """Which pictures the CAE-Net paper's page has, and what each shows."""
 from npcbnet.evaluate.caenet import charts, clusters
 from npcbnet.evaluate.pictures.frontier import frontier
-from npcbnet.evaluate.reading import titled
+from npcbnet.evaluate.reading import brief_titles_of, titled
 
 CAPTIONS = {
     "fig1": "Time by the SLO, ours (grey) by this machine's and the paper's (hatched) by its own, and accuracy.",
@@ -12,7 +12,8 @@ CAPTIONS = {
     "dead": "Zeros after the last convolution, ours (grey) and the paper's (hatched).",
     "slo": "Pruning to the SLO (vertical line), step by step: filled marks meet it.",
     "search": "Architectures that were tried: accuracy over time, a mark a round. Star: the chosen one.",
-    "frontier": "All models, and BranchyNet at all thresholds T (nats). Hollow: below the frontier. ↓: far below.",
+    "frontier": ("All models; BranchyNet with one early exit at all thresholds T (nats). Hollow: below the frontier. "
+                 "↓: far below."),
 }
 _CHARTS = {"fig1": charts.time_by_slo, "fig5": charts.encoder_and_head, "elbow": clusters.elbow,
            "clustering": charts.clustering, "transfer": charts.transfer, "dead": charts.dead,
@@ -24,5 +25,5 @@ def figures(report):
 
     Fig. 2 is not among them: it shows images that are not in the report (clusters.pairs).
     """
-    report = titled(report)
+    report = titled(report, brief_titles_of(report))
     return [(key, chart, report.get(key), key, CAPTIONS[key]) for key, chart in _CHARTS.items()]

@@ -13,6 +13,7 @@ from npcbnet.evaluate.options import at_hand
 from npcbnet.evaluate.page import document
 from npcbnet.evaluate.pictures.draw import draw
 from npcbnet.evaluate.pooled import pooled
+from npcbnet.evaluate.reading import brief_titles_of
 from npcbnet.files import check_folder
 from npcbnet.progress import say
 from npcbnet.report import text_table
@@ -135,7 +136,7 @@ def _clusters(report, firsts, folder):
         found += rows
         images += [trained.dataset.train.images[row["index"]] for row in rows]
     report["fig2"] = fig2(found)
-    titles = {m.trained.dataset.name: m.trained.dataset.title for m in firsts}
+    titles = brief_titles_of(report)
     shown = [{**row, "dataset": titles[row["dataset"]]} for row in found]
     return [(clusters.pairs(shown, images, folder / "fig2.png"),
              "The first class of each data set: of each cluster the easiest image (left), the target of all others, "

@@ -1,7 +1,7 @@
 """Which pictures the CBNet paper's page has, and what each shows."""
 from npcbnet.evaluate.cbnet import charts, diagram
 from npcbnet.evaluate.pictures.frontier import frontier
-from npcbnet.evaluate.reading import grouped, titled
+from npcbnet.evaluate.reading import brief_titles_of, grouped, titled
 
 CAPTIONS = {
     "fig1": "Easy images over hard ones; above each its class and its entropy at the early exit, in nats.",
@@ -25,7 +25,7 @@ def figures(report, images=None):
     images: uint8 (C, H, W) each, one for each row of report["fig1"], or None for no Fig. 1. Fig. 4 is not among them:
     it shows images that are not in the report (npcbnet.pictures.conversion_strips).
     """
-    report, found = titled(report), []
+    report, found = titled(report, brief_titles_of(report)), []
     if images is not None:
         found.append(("fig1", lambda rows, path: diagram.easy_and_hard(rows, images, path), report.get("fig1"), "fig1",
                       CAPTIONS["fig1"]))

@@ -96,9 +96,11 @@ def axis(values, log=False, percent=False, zero=False, room=0.06):
     margin = room * (high - low) or max(abs(high), 0.01) * 0.1
     low, high = low - (0 if zero and low == 0 else margin), high + margin
     if percent:
-        low, high = max(low, -0.03), min(high, 1.03)
+        low, high = max(low, -0.03), high if room > 0.1 else min(high, 1.03)  # more room is for texts
     step = _step((high - low) / 7)
     ticks = step * np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    if percent and known.max() <= 1:
+        ticks = ticks[ticks < 1 + 1e-9]
     digits = max(0, -int(np.floor(np.log10(100 * step if percent else step) + 1e-9)))
     texts = [f"{100 * tick:.{digits}f} %" if percent else f"{tick:,.{digits}f}" for tick in ticks + 0.0]
     return Axis(float(low), float(high), tuple(ticks.tolist()), tuple(texts))
