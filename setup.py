@@ -9,6 +9,6 @@ setup(
     packages=find_packages(include=["npcbnet", "npcbnet.*"]) + ["npcbnet.kernels", "npcbnet.pretrained"],
     package_dir={"npcbnet.kernels": "kernels"},
     package_data={"npcbnet.pretrained": ["*.npz"], "npcbnet.kernels": ["README.md"],
-                  "npcbnet.runtime": ["README.md"], "npcbnet.evaluate": ["page.css"]},
+                  "npcbnet.runtime": ["README.md"], "npcbnet.evaluate.page": ["page.css"]},
     exclude_package_data={"npcbnet": ["kernels.pyi"]},
 )

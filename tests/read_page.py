@@ -5,8 +5,12 @@ from html.parser import HTMLParser
 import numpy as np
 
 from npcbnet import drawing
-from npcbnet.evaluate import page
-from npcbnet.evaluate.markup import Heading, Table
+from npcbnet.evaluate.caenet import sections as caenet_sections
+from npcbnet.evaluate.cbnet import sections as cbnet_sections
+from npcbnet.evaluate.page import document
+from npcbnet.evaluate.page.markup import Heading, Table
+from npcbnet.evaluate.reading import facts_of
+from npcbnet.report import clean
 
 EVIL = ["<script>alert(1)</script>", "a|b\\|c", "one\ntwo\r\n| x |", "] (x) [y](http://z)", '"><img src=x onerror=a>',
         "`` ` ``", "&lt;b&gt;", "\u202egnp.exe\x00\x1b[31m", "# heading", "- item", "1. one", "--- | ---", "-->",
@@ -50,11 +54,16 @@ class Parsed(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+def edition_of(report):
+    """The sections of the paper that a report is of."""
+    return caenet_sections if facts_of(report).get("paper") == "caenet" else cbnet_sections
+
+
 def written(tmp_path, report, pictures=None):
     """Write the page -> strict JSON, Markdown, parsed HTML."""
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
-    files = page.write(tmp_path / "out", report, pictures)
+    files = document.write(tmp_path / "out", report, edition_of(report), pictures)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["report.html", "report.json", "report.md"]
     texts = [path.read_text(encoding="utf-8") for path in files]
     parsed = Parsed(texts[2])
@@ -83,7 +92,7 @@ def picture(path):
 
 def table_of(report, key, dataset=None):
     """The first table of a section as dicts by heading."""
-    blocks = page.document(page.clean(report), {})
+    blocks = document.blocks_of(clean(report), edition_of(report), {})
     start = next(i for i, block in enumerate(blocks) if isinstance(block, Heading) and block.anchor == key)
     table = next(block for block in blocks[start:] if isinstance(block, Table))
     return [dict(zip(table.heads, row)) for row in table.rows]

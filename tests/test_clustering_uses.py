@@ -8,7 +8,7 @@ import npcbnet
 from npcbnet import clustering, conversion, pictures
 from npcbnet.clustering import Options, cluster, elbow, penultimate, quality
 from npcbnet.errors import ShapeError, UsageError
-from npcbnet.evaluate import clusters
+from npcbnet.evaluate.caenet import clusters
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import Dense, Flatten, Sequential, initialise
 from npcbnet.nets import Classifier, alexnet, lenet, mobilenetv2

@@ -10,10 +10,13 @@ from hypothesis import given, settings, strategies as st
 from npcbnet import run as runs
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.errors import NpcbnetError, UsageError
-from npcbnet.evaluate import __main__ as command, claims, elsewhere, paper, scaling
-from npcbnet.evaluate.measured import THIS_MACHINE, energies, on_frontier
+from npcbnet.evaluate import __main__ as command
+from npcbnet.evaluate.cbnet import claims, elsewhere, paper, scaling
+from npcbnet.evaluate.cbnet.measured import energies
+from npcbnet.evaluate.cbnet.trained import MODELS
+from npcbnet.evaluate.measuring import THIS_MACHINE, on_frontier
 from npcbnet.evaluate.pooled import pooled
-from npcbnet.evaluate.scope import MODELS, QUICK, reduced
+from npcbnet.evaluate.scope import QUICK, reduced
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from npcbnet.evaluate import caenet_paper as paper
-from npcbnet.evaluate import caenet_rows, caenet_sections, page
-from npcbnet.evaluate.markup import Caution
+from npcbnet.evaluate.caenet import paper, rows as caenet_rows, sections
+from npcbnet.evaluate.page import document
+from npcbnet.evaluate.page.markup import Caution
 from npcbnet.report import model_name
 from tests import made_up_caenet
 from tests.read_page import table_of, written
@@ -70,14 +70,14 @@ def test_every_section_is_on_the_page(tmp_path):
     keys = [key for key in REPORT if key not in ("facts", "windows")] + [f"{key}-sizes" for key in tables]
     assert set(html.ids) == set(keys) and len(html.links) == len(keys)
     assert html.ids[:4] == ["claims", "table1", "table1-sizes", "table2"]
-    for section in caenet_sections.sections(REPORT):
+    for section in sections.sections(REPORT):
         assert section.text in html.text and section.title in html.text and section.title in markdown
     for text in ("### MNIST", "CAE-Net, pruned to the SLO", "LeNet-WC", "lightweight DNN, no converter", "not faster"):
         assert text in markdown.replace("\\", ""), text
 
 
 def test_columns_are_told_apart_and_all_of_them_are_known():
-    for section in caenet_sections.sections(REPORT):
+    for section in sections.sections(REPORT):
         heads = [column.heading for column in section.columns]
         assert len(set(heads)) == len(heads), section.key
         shown = {key for row in section.rows(REPORT) for key in row} | {"model"}
@@ -92,10 +92,10 @@ def test_a_variant_that_is_not_faster_says_so():
     assert verdict["AlexNet-WP"] == "not faster: 0.95 times as fast as AlexNet"
     assert verdict["AlexNet-WC"] == "not faster: 0.99 times as fast as AlexNet"
     assert "as fast as LeNet" in str(table_of(REPORT, "table2"))
-    guess, = caenet_sections.in_words([{"dataset": "a", "model": "x", "speedup": 0.5}])
+    guess, = sections.in_words([{"dataset": "a", "model": "x", "speedup": 0.5}])
     assert guess["verdict"] == "not faster: 0.50 times as fast as it"
-    assert caenet_sections.in_words([{"dataset": "a", "model": "x", "faster": False}])[0]["verdict"] == "not faster"
-    assert caenet_sections.in_words([{"dataset": "a", "model": "x"}])[0]["verdict"] is None
+    assert sections.in_words([{"dataset": "a", "model": "x", "faster": False}])[0]["verdict"] == "not faster"
+    assert sections.in_words([{"dataset": "a", "model": "x"}])[0]["verdict"] is None
 
 
 def test_cells_have_units_spreads_and_the_paper_s_own():
@@ -121,7 +121,7 @@ def test_sizes_are_shown_once_and_no_accuracy_is_made_up():
 
 
 def test_rows_that_do_not_count_are_warned_of():
-    blocks = [block.text for block in page.head(REPORT) if isinstance(block, Caution)]
+    blocks = [block.text for block in document.head(REPORT, sections) if isinstance(block, Caution)]
     assert len(blocks) == 1 + 2 and any("lenet-wc" not in text and "LeNet-WC" in text for text in blocks)
 
 

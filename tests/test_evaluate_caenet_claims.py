@@ -3,7 +3,7 @@ import copy
 
 import pytest
 
-from npcbnet.evaluate import caenet_claims, caenet_rows
+from npcbnet.evaluate.caenet import claims as caenet_claims, rows as caenet_rows
 from tests import made_up_caenet
 
 pytestmark = pytest.mark.independent

@@ -4,22 +4,22 @@ import json
 import numpy as np
 import pytest
 
-from npcbnet import conversion, modelfile
+from npcbnet import clustering, conversion, modelfile, runtime
 from npcbnet.caenet.stages import Stages
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.evaluate import __main__ as command
-from npcbnet.evaluate import caenet, caenet_rows, rivals
-from npcbnet.evaluate.caenet_trained import METHODS, _Conversions
+from npcbnet.evaluate.caenet import rivals, rows as caenet_rows, run
+from npcbnet.evaluate.caenet.trained import METHODS, Seen, _Conversions
+from npcbnet.evaluate.kept import kept
 from npcbnet.evaluate.scope import QUICK
-from npcbnet.evaluate.trained import kept
 from npcbnet.nets import lenet, lightweight
 from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
 
 
 def test_ratios_are_those_of_the_rows():
-    rows = caenet.compared([
+    rows = run.compared([
         {"dataset": "cifar10", "model": "alexnet", "latency_ms": 4.0, "power_w": 3.0},
         {"dataset": "cifar10", "model": "caenet", "latency_ms": 1.0, "power_w": 2.0},
         {"dataset": "mnist", "model": "lenet", "latency_ms": 0.02, "power_w": 3.0},
@@ -35,7 +35,7 @@ def test_ratios_are_those_of_the_rows():
     (["fmnist", "mnist"], {"table2": "mnist", "table3": "fmnist"}), (["digits"], {"table3": "digits"}),
     (["cifar10-part", "a", "b"], {"table1": "cifar10-part", "table3": "a", "table4": "b"})])
 def test_tables_have_the_papers_numbers(names, keys):
-    assert caenet.table_keys(names) == keys
+    assert run.table_keys(names) == keys
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +44,36 @@ def stages(tmp_path_factory):
     images, labels = digits.generate(700, seed=2, difficulty=0.1)
     parts = [Split(images[rows], labels[rows]) for rows in (slice(0, 500), slice(500, 600), slice(600, 700))]
     dataset = Dataset("digits", "drawn digits", *parts, tuple("0123456789"))
-    made = Stages(Run("digits", epochs=4, net="caenet"), dataset, tmp_path_factory.mktemp("run"), quiet=True)
+    made = Stages(Run("digits", epochs=4, net="caenet"), dataset, tmp_path_factory.mktemp("run"), threads=2,
+                  quiet=True)
     made.baseline_net = lenet(dataset.input_shape, dataset.class_names, np.random.default_rng(0))
     fit(ClassifierTask(made.baseline_net.net, parts[0].labels), parts[0].images, Plan(15, 32, 2e-3), stage="test",
         quiet=True)
     return made
 
 
-def test_every_kind_of_target_is_judged_and_kept(stages):
-    train = stages.dataset.train
-    split = conversion.easy_by_entropy(stages.baseline_net, train.images, train.labels)
+@pytest.fixture
+def looks(monkeypatch):
+    """How often, and with how many threads, all of some images were looked at: for "features" and for "easy"."""
+    made = {"features": [], "easy": []}
+
+    def features(baseline, images, threads=1, inner=clustering.penultimate):
+        made["features"].append((len(images), threads))
+        return inner(baseline, images, threads)
+
+    def easy(engine, images, labels, inner=conversion.easy_by_entropy):
+        made["easy"].append((len(images), engine.threads))
+        return inner(engine, images, labels)
+
+    monkeypatch.setattr(clustering, "penultimate", features)
+    monkeypatch.setattr(conversion, "easy_by_entropy", easy)
+    return made
+
+
+def test_every_kind_of_target_is_judged_and_kept(stages, looks):
     scope = QUICK.__class__(ablation_epochs=1)
-    rows = {row["method"]: row for row in _Conversions(stages, stages.baseline_net, scope, split).rows()}
+    rows = {row["method"]: row for row in _Conversions(Seen(stages, stages.baseline_net), scope).rows()}
+    assert looks == {"features": [(500, 2), (100, 2)], "easy": [(500, 2)]}
     assert list(rows) == [caenet_rows.RANDOM_TARGET, caenet_rows.ONE_TARGET, *METHODS]
     for method, row in rows.items():
         assert row["reconstruction_loss"] > 0 and 0 <= row["accuracy"] <= 1 and row["distance"] > 0
@@ -63,9 +81,26 @@ def test_every_kind_of_target_is_judged_and_kept(stages):
     assert rows[caenet_rows.KMEANS]["clusters"] == 3 and rows[caenet_rows.ONE_TARGET]["clusters"] == 1
     assert rows[caenet_rows.KMEANS]["distance"] < rows[caenet_rows.RANDOM_TARGET]["distance"]
     before = stages.out.joinpath("conversions.json").stat().st_mtime_ns
-    assert {row["method"]: row for row in _Conversions(stages, stages.baseline_net, scope, split).rows()} == rows
-    assert stages.out.joinpath("conversions.json").stat().st_mtime_ns == before
+    again = _Conversions(Seen(stages, stages.baseline_net), scope).rows()
+    assert {row["method"]: row for row in again} == rows
+    assert stages.out.joinpath("conversions.json").stat().st_mtime_ns == before and len(looks["easy"]) == 1
     assert not list(stages.out.glob("checkpoint-*")) and not list((stages.out / "conversions").iterdir())
+
+
+def test_a_baseline_looks_at_the_training_images_once_and_only_when_asked(stages, looks):
+    seen = Seen(stages, stages.baseline_net)
+    assert looks == {"features": [], "easy": []}
+    found, curve = seen.clusters(), seen.elbow()
+    assert seen.clusters() is found and seen.clusters("cosine") is not found
+    assert looks == {"features": [(500, 2)], "easy": [(500, 2)]}
+    train = stages.dataset.train
+    features = clustering.penultimate(stages.baseline_net, train.images)  # one thread, the same bits
+    assert np.array_equal(features, seen.features)
+    split = conversion.easy_by_entropy(runtime.compile(stages.baseline_net), train.images, train.labels)
+    assert np.array_equal(split.entropy, seen.split.entropy) and np.array_equal(split.right, seen.split.right)
+    alone = clustering.cluster(features, train.labels, split, 10, clustering.Options("k-means", 3, seed=0))
+    assert np.array_equal(alone.groups, found.groups) and np.array_equal(alone.rows, found.rows)
+    assert np.array_equal(clustering.elbow(features, train.labels, 10, 8).inertia, curve.inertia)
 
 
 def test_what_is_kept_is_not_made_again(tmp_path):

@@ -6,20 +6,25 @@ from skimage import io
 
 from npcbnet import pictures
 from npcbnet.errors import ShapeError, UsageError
-from npcbnet.evaluate import caenet_charts, charts, clusters, diagram, draw, labels, marks, panel
+from npcbnet.evaluate.caenet import charts as caenet_charts, clusters, figures as caenet_figures
+from npcbnet.evaluate.cbnet import charts, diagram, figures
+from npcbnet.evaluate.pictures import labels, marks, panel
+from npcbnet.evaluate.pictures.draw import draw
+from npcbnet.evaluate.pictures.frontier import frontier
+from npcbnet.evaluate.reading import brief_titles_of, titled
 from tests import made_up_caenet, made_up_report
 
 pytestmark = [pytest.mark.independent, pytest.mark.usefixtures("backend")]
 
 REPORT = made_up_report.report()
 CHARTS = {"fig3": charts.speedup_over_hard_share, "fig5": charts.latency_and_accuracy, "bars": charts.beside_the_paper,
-          "fig6": charts.scalability, "converter_share": charts.converter_share, "frontier": charts.frontier,
+          "fig6": charts.scalability, "converter_share": charts.converter_share, "frontier": frontier,
           "ablations": charts.ablations, "fig2": diagram.cbnet_blocks,
           "caenet fig1": caenet_charts.time_by_slo, "caenet fig5": caenet_charts.encoder_and_head,
           "caenet elbow": clusters.elbow, "caenet clustering": caenet_charts.clustering,
           "caenet transfer": caenet_charts.transfer, "caenet dead": caenet_charts.dead,
-          "caenet slo": caenet_charts.slo, "caenet search": caenet_charts.search, "caenet frontier": charts.frontier}
-CAENET = marks.titled(made_up_caenet.report(("cifar10", "mnist")))
+          "caenet slo": caenet_charts.slo, "caenet search": caenet_charts.search, "caenet frontier": frontier}
+CAENET = titled(made_up_caenet.report(("cifar10", "mnist")))
 
 
 def rows_of(name):
@@ -118,22 +123,22 @@ def test_easy_and_hard_images(tmp_path, backend):
 
 def test_all_pictures_of_a_report_and_only_those_it_has_rows_for(tmp_path):
     report = made_up_report.report(("MNIST", "own <data>"), models=("lenet", "branchynet", "cbnet-fast"))
-    made = draw.draw(report, tmp_path, made_up_report.images(20))
+    made = draw(figures.figures(report, made_up_report.images(20)), tmp_path)
     assert list(made) == ["fig1", "fig2", "fig3", "fig5", "fig6", "fig7", "converter_share", "frontier", "ablations"]
     assert len(made["fig5"]) == 2 and len(made["ablations"]) == 2 and "own <data>" in made["ablations"][1][1]
     paths = [path for pairs in made.values() for path, _ in pairs]
     assert sorted(path.name for path in paths) == sorted(file.name for file in tmp_path.iterdir())
-    assert draw.draw({"facts": {}, "fig3": [], "fig9": None}, tmp_path) == {}
+    assert draw(figures.figures({"facts": {}, "fig3": [], "fig9": None}), tmp_path) == {}
 
 
 def test_all_pictures_of_the_other_paper(tmp_path):
     report = made_up_caenet.report(("mnist", "fmnist"))
-    made = draw.draw(report, tmp_path)
+    made = draw(caenet_figures.figures(report), tmp_path)
     assert list(made) == ["fig1", "fig5", "elbow", "clustering", "transfer", "dead", "slo", "search", "frontier"]
     assert sorted(f"{key}.png" for key in made) == sorted(file.name for file in tmp_path.iterdir())
     assert all(len(pairs) == 1 and pairs[0][1] for pairs in made.values())
     empty = {"facts": {"paper": "caenet"}, "fig1": [], "table1": report["table1"], "fig6": report["fig1"]}
-    assert draw.draw(empty, tmp_path) == {}
+    assert draw(caenet_figures.figures(empty), tmp_path) == {}
 
 
 def test_a_bar_that_meets_the_slo_goes_to_the_left(tmp_path, backend):
@@ -147,10 +152,31 @@ def test_a_bar_that_meets_the_slo_goes_to_the_left(tmp_path, backend):
     assert np.percentile(xs[upper], 99) <= np.percentile(xs[~upper], 1) + 5
 
 
+def test_branchynet_is_a_line_over_its_thresholds_and_a_point_without(tmp_path, monkeypatch):
+    monkeypatch.setattr("npcbnet.evaluate.pictures.frontier.write", lambda path, panels, heights: panels)
+    cifar, mnist = (row[0] for row in frontier(CAENET["frontier"], tmp_path / "a.png"))
+    for shown, models in ((cifar, "alexnet"), (mnist, "lenet")):
+        one = {"lenet": "line", "alexnet": "points"}[models]
+        found = [series for series in shown.series if series.name.startswith("BranchyNet")]
+        assert [(series.kind, series.legend) for series in found] == [(one, one == "line")]
+        assert len(found[0].x) == (5 if one == "line" else 1) and None not in (*found[0].x, *found[0].y)
+        points = sum(series.kind == "points" for series in shown.series)
+        assert points == sum(row[1] is not None for row in made_up_caenet.MODELS[models].values()) - (one == "line")
+
+
+def test_charts_leave_out_what_stands_in_parentheses(tmp_path):
+    titles = ("CIFAR-10 (rearranged, 1,135 images from JPEG copies)", "A (half)", "A", "(own) data", None)
+    report = {"facts": {"datasets": [{"name": i, "title": title} for i, title in enumerate(titles)]}}
+    assert list(brief_titles_of(report).values()) == ["CIFAR-10", "A (half)", "A", "(own) data", None]
+    for make, rows in ((figures.figures, REPORT["fig5"]), (caenet_figures.figures, CAENET["fig5"])):
+        shown = {key: made for key, _, made, *_ in make({**report, "fig5": [{**row, "dataset": 0} for row in rows]})}
+        assert {row["dataset"] for row in shown["fig5"]} == {"CIFAR-10"}
+
+
 def test_an_unwritable_path_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="a.png"):
-        charts.frontier(REPORT["frontier"], tmp_path / "file" / "a.png")
+        frontier(REPORT["frontier"], tmp_path / "file" / "a.png")
 
 
 def test_each_model_keeps_its_look_and_none_share_one():
@@ -174,12 +200,17 @@ def test_what_lies_far_below_is_set_on_a_floor():
 @pytest.mark.parametrize("values, options", [
     ([0.9, 0.99], {"percent": True}), ([1.0, 1.0], {}), ([-3, 5], {"zero": True}), ([0, 7], {"zero": True}),
     ([3e-4, 20], {"log": True}), ([5, 5], {"log": True}), ([0, -1], {"log": True}), ([], {}), ([1e9, 2e9], {}),
-    ([0.98, 0.9801], {"percent": True}), ([np.nan, None, 4], {})])
+    ([0.98, 0.9801], {"percent": True}), ([0.75, 0.98], {"percent": True, "room": 0.4}), ([1.0], {"percent": True,
+                                                                                                 "room": 0.4}),
+    ([np.nan, None, 4], {})])
 def test_axes_show_all_values_with_plain_ticks(values, options):
     axis = panel.axis(values, **options)
     known = [value for value in values if value is not None and np.isfinite(value) and (value > 0 or not axis.log)]
     assert axis.low < axis.high and 2 <= len(axis.ticks) == len(set(axis.texts)) <= 13
     assert all(axis.low <= value <= axis.high for value in [*known, *axis.ticks])
+    assert not options.get("percent") or max(axis.ticks) <= 1 + 1e-9
+    room = options.get("room", 0)
+    assert axis.high - max(known, default=axis.high) >= 0.99 * room * np.ptp(known) if room else True
     shares = axis.share(known)
     assert ((shares >= 0) & (shares <= 1)).all()
 

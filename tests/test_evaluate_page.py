@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from npcbnet.errors import UsageError
-from npcbnet.evaluate import page, sections
-from npcbnet.evaluate.markup import Caution
+from npcbnet.evaluate.cbnet import sections
+from npcbnet.evaluate.page import document
+from npcbnet.evaluate.page.markup import Caution
 from tests import made_up_caenet, made_up_report
 from tests.read_page import EVIL, picture, table_of, written
 
@@ -50,7 +51,7 @@ def test_slow_machines_speak_of_milliseconds():
 
 
 def test_every_invalid_row_has_its_own_warning(tmp_path):
-    blocks = [block.text for block in page.head(REPORT) if isinstance(block, Caution)]
+    blocks = [block.text for block in document.head(REPORT, sections) if isinstance(block, Caution)]
     assert len(blocks) == 1 + sum(bool(row["invalid"]) for row in REPORT["table2"]) and "quick" in blocks[0]
     assert any("Fashion-MNIST, CBNet (fast), this machine" in text and "throttled" in text for text in blocks)
     _, markdown, html = written(tmp_path, REPORT)
@@ -113,21 +114,21 @@ def test_pictures_are_inside_and_a_missing_one_is_named(tmp_path):
     assert (html.images[0]["width"], html.images[0]["height"]) == ("13", "7")
     assert "![One](../a.png)" in markdown
     with pytest.raises(UsageError, match="gone.png"):
-        page.write(tmp_path / "out", REPORT, {"fig5": [(tmp_path / "gone.png", "x")]})
+        document.write(tmp_path / "out", REPORT, sections, {"fig5": [(tmp_path / "gone.png", "x")]})
     path.write_text("no picture")
     with pytest.raises(UsageError, match="no PNG"):
-        page.write(tmp_path / "out", REPORT, {"fig5": [(path, "x")]})
+        document.write(tmp_path / "out", REPORT, sections, {"fig5": [(path, "x")]})
 
 
 def test_the_same_report_makes_the_same_files(tmp_path):
-    first = [path.read_bytes() for path in page.write(tmp_path / "a", REPORT)]
-    assert first == [path.read_bytes() for path in page.write(tmp_path / "b", REPORT)]
+    first = [path.read_bytes() for path in document.write(tmp_path / "a", REPORT, sections)]
+    assert first == [path.read_bytes() for path in document.write(tmp_path / "b", REPORT, sections)]
 
 
 def test_an_unwritable_folder_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="report.json"):
-        page.write(tmp_path / "file", REPORT)
+        document.write(tmp_path / "file", REPORT, sections)
 
 
 def test_columns_of_one_section_are_told_apart():
@@ -145,6 +146,6 @@ def test_data_sets_are_shown_by_their_titles_and_kept_by_their_names(tmp_path):
         for row in rows if isinstance(rows, list) else ():
             if row.get("dataset") == title:
                 row["dataset"] = "short-name"
-    kept, shown, _ = page.write(tmp_path, made)
+    kept, shown, _ = document.write(tmp_path, made, sections)
     assert "short-name" not in shown.read_text(encoding="utf-8") and f"### {title}" in shown.read_text(encoding="utf-8")
     assert json.loads(kept.read_text(encoding="utf-8"))["table2"][0]["dataset"] == "short-name"

@@ -145,6 +145,15 @@ def test_nothing_reaches_what_it_must_not_know(start):
     assert not {place(module) for module in reached} & set(NEVER[start].split())
 
 
+def test_what_both_papers_evaluations_share_knows_neither():
+    shared = [module for module in MODULES if place(module) == "evaluate" and not module.endswith("__main__")]
+    within = {module: (module.split(".") + [""])[2] for module in shared}
+    against = [f"{module} imports {other}" for module in shared for other in imports(module) & set(shared)
+               if within[other] == "caenet" != within[module] or within[other] == "cbnet" and within[module] not in
+               ("cbnet", "caenet")]
+    assert not against and {"cbnet", "caenet"} <= set(within.values())
+
+
 def test_predicting_on_a_pi_loads_nothing_of_training(tmp_path):
     import numpy as np  # here, so that the other rules are judged even where the package cannot be imported
 

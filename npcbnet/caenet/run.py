@@ -35,7 +35,8 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     say(f"stage 1 of 6: {name}, the baseline", quiet)
     baseline = stages.baseline()
     say("stage 2 of 6: easy images and clusters", quiet)
-    split, found = stages.clusters(baseline, run.clustering, run.clusters)
+    split = stages.easy(baseline)
+    found = stages.clusters(split, stages.features(baseline), run.clustering, run.clusters)
     targets = found.targets(dataset.train.images, split)
     say(f"{int(found.counts.sum())} clusters in {dataset.classes} classes; {split.right.mean():.2%} of the training "
         "images are classified right", quiet)

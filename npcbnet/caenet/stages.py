@@ -40,13 +40,20 @@ class Stages(pipeline.Stages):
         self._fit(ClassifierTask(net.net, self.dataset.train.labels), plan, name, net)
         return net
 
-    def clusters(self, baseline, method="k-means", clusters=None):
-        """Stage 2: (EasyHard, Clustering) of the training images by the baseline's entropy and features."""
+    def easy(self, baseline):
+        """Stage 2: the EasyHard of the training images by the baseline's entropy."""
         train = self.dataset.train
-        split = conversion.easy_by_entropy(runtime.compile(baseline, self.threads), train.images, train.labels)
+        return conversion.easy_by_entropy(runtime.compile(baseline, self.threads), train.images, train.labels)
+
+    def features(self, baseline):
+        """Stage 2: (N, D) what the baseline sees in the training images."""
+        return clustering.penultimate(baseline, self.dataset.train.images, self.threads)
+
+    def clusters(self, split, features, method="k-means", clusters=None):
+        """Stage 2: the Clustering of the training images, whose EasyHard and features (N, D) these are."""
         options = clustering.Options(method, clusters or self.chosen.clusters, seed=self.run.seed)
-        features = clustering.penultimate(baseline, train.images)
-        return split, clustering.cluster(features, train.labels, split, self.dataset.classes, options, self.threads)
+        return clustering.cluster(features, self.dataset.train.labels, split, self.dataset.classes, options,
+                                  self.threads)
 
     def converter(self, targets, stage="converter"):
         """Stage 3: the converting autoencoder, trained to turn each image into its target."""

@@ -55,13 +55,15 @@ def main(arguments=None):
 
     def go():
         from npcbnet import report as reports
-        from npcbnet.evaluate import caenet, cbnet
+        from npcbnet.evaluate.caenet import run as caenet
+        from npcbnet.evaluate.cbnet import run as cbnet
+        from npcbnet.evaluate.options import Options
         from npcbnet.training import check_threads, default_threads
         words = sys.argv[1:] if arguments is None else arguments
         seeds = options.seeds if options.seeds is not None else 1 if options.quick else 3
         threads = check_threads(options.threads if options.threads is not None else default_threads())
         paper = {"cbnet": cbnet, "caenet": caenet}[options.paper]
-        report = paper.evaluate(cbnet.Options(
+        report = paper.evaluate(Options(
             tuple(options.datasets) if options.datasets else None, seeds, options.seed, options.quick, threads,
             options.meter, options.power_seconds, tuple(options.latencies),
             shlex.join(["python", "-m", "npcbnet.evaluate", *words])),

@@ -3,9 +3,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-CONVERTED = ("cbnet-paper", "cbnet-table1", "cbnet-fast", "cbnet-residual")  # in the order of the tables
-MODELS = ("lenet", "branchynet", "lightweight", *CONVERTED)
-
 
 @dataclass(frozen=True)
 class Scope:

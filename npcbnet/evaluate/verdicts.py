@@ -1,5 +1,5 @@
 """What the judges of both papers' claims share."""
-from npcbnet.evaluate.marks import titles_of
+from npcbnet.evaluate.reading import titles_of
 
 
 def claim(text, published, ours, holds, why):

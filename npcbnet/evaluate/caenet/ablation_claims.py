@@ -1,0 +1,179 @@
+"""Claims of the CAE-Net paper about its parts: clusters, knowledge transfer, zeros, pruning. Judged by rows alone."""
+from npcbnet.evaluate.caenet import paper
+from npcbnet.evaluate.caenet import rows as kinds
+from npcbnet.evaluate.caenet.rows import baselines, tables
+from npcbnet.evaluate.reading import grouped, number
+from npcbnet.evaluate.verdicts import Titles, all_or_some, claim, span, verdict
+
+LOST = 1  # points of accuracy that pruning to an SLO may cost
+NO_ZEROS = 0.005  # as a share is none
+LEAST = 0.001  # of accuracy: less is no difference, even where seeds agree
+
+
+def judged(report):
+    """As claims.judged, of all sections but the tables; None where there are no figures."""
+    titles = Titles(report)
+    return [_encoder(report, titles), _loss(report, titles), _kmeans(report, titles), _elbow(report, titles),
+            _transfer(report, titles), _scratch(report, titles), _dead(report, titles), _pruning(report, titles)]
+
+
+def _by(report, section, key):
+    """{data set: {row[key]: row}} of a section."""
+    return {name: {row.get(key): row for row in rows} for name, rows in grouped(
+        [row for row in report.get(section) or () if isinstance(row, dict)], "dataset").items()}
+
+
+def _value(rows, kind, key):
+    """A number of one of {kind: row}, or None."""
+    return number(rows.get(kind, {}), key)
+
+
+def _encoder(report, titles):
+    bases, found = baselines(tables(report)), {}
+    for name, parts in grouped(report.get("fig5") or (), "dataset").items():
+        rows = {row.get("part"): row for row in parts if row.get("model") == "caenet"}
+        pair = tuple(_value(rows, "encoder", key) for key in ("latency_share", "energy_share"))
+        if None not in pair:
+            found[name] = pair
+    if not found:
+        return None
+    time = {base: [pair[0] for name, pair in found.items() if bases.get(name) == base] for base in ("alexnet", "lenet")}
+    more = not all(time.values()) or min(time["alexnet"]) > max(time["lenet"])
+    most = [share > 0.5 for pair in found.values() for share in pair]
+    return claim("Most of CAE-Net's time and energy is its encoder's, above all on CIFAR-10", "Fig. 5, no figures",
+                 titles.each({name: f"{pair[0]:.0%} of the time, {pair[1]:.0%} of the energy"
+                              for name, pair in found.items()}), all_or_some(most + [more]),
+                 "the head takes the larger part" if not all(most) else "it is no larger part on CIFAR-10")
+
+
+def _loss(report, titles):
+    found = {}
+    for name, rows in _by(report, "clustering", "method").items():
+        for key in ("reconstruction_loss_validation", "reconstruction_loss"):
+            pair = tuple(_value(rows, kind, key) for kind in (kinds.RANDOM_TARGET, kinds.KMEANS))
+            if all(pair):
+                found[name] = (*pair, _value(rows, kinds.ONE_TARGET, key))
+                break
+    if not found:
+        return None
+    printed = 1 - paper.LOSS_WITH / paper.LOSS_WITHOUT
+    judged_by = [name for name in found if str(name).split("-")[0] == "cifar10"] or list(found)
+    saved = {name: 1 - after / before for name, (before, after, _) in found.items()}
+    return claim("Clusters lower the converter's loss by 46 %",
+                 f"from {paper.LOSS_WITHOUT} to {paper.LOSS_WITH}, {printed:.1%} (CIFAR-10)",
+                 titles.each({name: f"{saved[name]:.0%}, from {before:.3g} with random easy targets to {after:.3g}"
+                              + ("" if one is None else f"; {one:.3g} with one target a class")
+                              for name, (before, after, one) in found.items()}),
+                 verdict([saved[name] for name in judged_by], printed, 0),
+                 "more targets are nearer to the images, but harder to tell apart")
+
+
+def _kmeans(report, titles):
+    found = {}
+    for name, rows in _by(report, "clustering", "method").items():
+        mine = _value(rows, kinds.KMEANS, "accuracy")
+        others = [_value(rows, kind, "accuracy") for kind in rows if not str(kind).startswith(kinds.KMEANS)
+                  and kind not in (kinds.RANDOM_TARGET, kinds.ONE_TARGET)]
+        points = [100 * (mine - other) for other in others if None not in (mine, other)]
+        if points:
+            found[name] = points
+    if not found:
+        return None
+    least, most = (100 * points for points in paper.KMEANS_ADDS)
+    every = [point for points in found.values() for point in points]
+    return claim("k-means serves better than other ways to cluster", f"{least:g} to {most:g} points of accuracy",
+                 titles.each({name: f"{span(points, '{:+.2f}')} points" for name, points in found.items()}),
+                 verdict(every, least, 0), "the ways to cluster differ by less in what a classifier makes of them"
+                 if min(every) > 0 else "other ways to cluster serve as well")
+
+
+def _elbow(report, titles):
+    found = {}
+    for name, rows in grouped(report.get("elbow") or (), "dataset").items():
+        rows = [row for row in rows if row.get("class_name") is None]
+        at = [row["clusters"] for row in rows if row.get("elbow") is True] or [
+            row["elbow"] for row in rows if number(row, "elbow") is not None]
+        if at:
+            found[name] = at[0]
+    if not found:
+        return None
+    judged_by = [name for name in found if str(name).split("-")[0] == "cifar10"] or list(found)
+    return claim("The elbow is at three clusters a class", f"{paper.ELBOW} (CIFAR-10)",
+                 titles.each({name: f"{count:.3g}" for name, count in found.items()}),
+                 all_or_some([round(found[name]) == paper.ELBOW for name in judged_by]),
+                 "distances fall evenly with the number of clusters, without a clear bend")
+
+
+def _transfer(report, titles):
+    found = {name: tuple(_value(rows, kind, "accuracy") for kind in (kinds.RANDOM, kinds.TRANSFERRED))
+             for name, rows in _by(report, "transfer", "variant").items()}
+    found = {name: pair for name, pair in found.items() if None not in pair}
+    if not found:
+        return None
+    gains = [after > before for before, after in found.values()]
+    reached = [found[name][1] >= after for name in found
+               for family, (_, after) in paper.TRANSFER.items() if str(name).split("-")[0] == family]
+    return claim("The converter's knowledge makes the classifier accurate", "; ".join(
+        f"{before:.1%} to {after:.1%} ({'MNIST' if family == 'mnist' else 'CIFAR-10'})"
+        for family, (before, after) in paper.TRANSFER.items()),
+        titles.each({name: f"{before:.2%} with a random frozen encoder, {after:.2%} with the converter's"
+                     for name, (before, after) in found.items()}),
+        "yes" if all(gains + reached) else "in part" if any(gains) else "no",
+        "it is better than a random encoder, but short of the paper's accuracy while it is frozen"
+        if all(gains) else "a random encoder serves as well")
+
+
+def _scratch(report, titles):
+    texts, better = {}, []
+    for name, rows in _by(report, "transfer", "variant").items():
+        alone = _value(rows, kinds.SCRATCH, "accuracy")
+        points = {kind: 100 * (_value(rows, kind, "accuracy") - alone) for kind in (kinds.TRANSFERRED, kinds.TUNED)
+                  if None not in (alone, _value(rows, kind, "accuracy"))}
+        if not points:
+            continue
+        best = max(points, key=points.get)
+        noise = max(_value(rows, kind, "accuracy_spread") or 0 for kind in (best, kinds.SCRATCH))
+        better.append(points[best] > 100 * max(noise, LEAST))
+        texts[name] = ", ".join(f"{kind} {value:+.2f} points" for kind, value in points.items())
+    if not texts:
+        return None
+    return claim("Beyond the paper: a transferred encoder beats the same network trained from scratch",
+                 "not shown: no row from scratch", titles.each(texts), all_or_some(better),
+                 "trained as long and by the same teacher, the network learns as much without a converter")
+
+
+def _dead(report, titles):
+    bases, texts, held, fewer = baselines(tables(report)), {}, [], []
+    for name, rows in _by(report, "dead", "model").items():
+        base = bases.get(name) or next((key for key in ("alexnet", "lenet") if key in rows), None)
+        before, after = _value(rows, base, "share"), _value(rows, "caenet", "share")
+        if None not in (before, after):
+            texts[name] = f"{before:.0%} in the baseline, {after:.0%} in CAE-Net"
+            held.append(after <= NO_ZEROS)
+            fewer.append(after < before)
+    if not texts:
+        return None
+    return claim("CAE-Net's last convolution has no zero activations", "90% in AlexNet, none in CAE-Net",
+                 titles.each(texts), "yes" if all(held) else "in part" if any(fewer) else "no",
+                 "behind a ReLU about every output below 0 is a zero, in CAE-Net as in its baseline")
+
+
+def _pruning(report, titles):
+    texts, held = {}, []
+    for name, rows in grouped(report.get("slo") or (), "dataset").items():
+        rows = [row for row in rows if number(row, "latency_ms") and number(row, "accuracy") is not None]
+        meeting = [row for row in rows if row.get("meets") is True]
+        if not rows:
+            continue
+        best = max(meeting, key=lambda row: row["accuracy"]) if meeting else min(
+            rows, key=lambda row: row["latency_ms"])
+        lost = 100 * (best["accuracy"] - rows[0]["accuracy"])
+        held.append(bool(meeting) and lost >= -LOST)
+        limit = number(best, "slo_ms")
+        texts[name] = (f"{best['latency_ms'] / rows[0]['latency_ms']:.2f} times the time before"
+                       + ("" if limit is None else f", the SLO is {limit / rows[0]['latency_ms']:.2f}")
+                       + f"; {lost:+.2f} points")
+    if not texts:
+        return None
+    return claim("Pruning and training again meet an SLO", "by hand, no figures", titles.each(texts), all_or_some(held),
+                 "not everywhere, or at the cost of more than a point of accuracy")

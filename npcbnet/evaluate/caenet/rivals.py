@@ -1,0 +1,106 @@
+"""What CAE-Net is compared with (Tables I and II): smaller variants of its baseline, nets with exits, large nets."""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from npcbnet import judge, pipeline
+from npcbnet.caenet import recipe
+from npcbnet.compress import adadeep, distil, magnitude, share, slo, structure, subflow
+from npcbnet.evaluate.kept import checkpoint_of, found_by_adadeep, kept
+from npcbnet.exits import choose, outputs_judged
+from npcbnet.nets import balexnet, lightweight, mobilenetv2, resnet18, resnet32, resnet50, vgg16
+from npcbnet.training import BranchyNetTask, fit
+
+KEPT = 0.625  # of the weights: LeNet-WP and AlexNet-WP (Table I: 5.81 of 9.3 M)
+CENTROIDS = 32
+UTILISATION = 0.1
+LEFT_OUT = 0.4  # of the channels: VGG16-pruned, ResNet50-pruned
+FASTER = 0.5  # the SLO that CAE-Net is pruned to, as a share of its own latency
+LARGE = {"vgg16": vgg16, "resnet50": resnet50, "resnet32": resnet32, "resnet18": resnet18, "mobilenetv2": mobilenetv2}
+PRUNED = ("vgg16", "resnet50")
+TIMED = 100  # images
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long the variants of a baseline train: epochs of weight pruning, AdaDeep's search, the loop to the SLO.
+
+    None: as the tools do on their own.
+    """
+
+    pruning: int | None = None
+    search: adadeep.Effort | None = None
+    loop: slo.Effort | None = None
+
+
+# An epoch of AlexNet takes two minutes on two cores, so its variants train less
+EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, adadeep.Effort(None, None, (1000, 1), 8, (4000, 1), 3, (8000, 1), 4,
+                                                                  1, adadeep.FULL.left),
+                                                slo.Effort(None, None, 2, (8000, 1), 2, 6))}
+
+
+def train(stages, models, folder, quick, quiet):
+    """Variants of the run's baseline and of its CAE-Net: put into `models`; a row for each.
+
+    What the folder holds already is loaded. Each row has "model", "choices" (what was done, in words) and what its
+    tool found.
+    """
+    name, data = stages.chosen.baseline, stages.dataset
+    effort = Effort() if quick else EFFORTS[name]
+    base, options = models[name], {"seed": stages.run.seed, "threads": stages.threads, "quick": quick, "quiet": quiet}
+
+    def compressed(key, words, make):
+        return kept(folder, key, models, lambda: (make(checkpoint_of(folder, key)), {"choices": words}), quiet)
+
+    rows = [
+        compressed(f"{name}-kd", "a small student taught by the baseline's answers", lambda path: distil.distil(
+            base, name, data, control=False, checkpoint=path, **options).model),
+        compressed(f"{name}-wp", f"{KEPT:.1%} of the weights kept, pruned while it trains",
+                   lambda path: magnitude.train(base, data, KEPT, epochs=effort.pruning, checkpoint=path, **options)),
+        compressed(f"{name}-wc", f"{CENTROIDS} values a layer", lambda path: share.share(base, CENTROIDS)),
+        kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options, effort.search), quiet),
+        compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",
+                   lambda path: subflow.train(base, data, UTILISATION, checkpoint=path, **options)),
+        kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.loop),
+             quiet)]
+    rows.append(compressed("branchynet", "trained jointly, thresholds chosen on validation images",
+                           lambda path: _branchynet(stages) if name == "lenet" else _balexnet(stages, path)))
+    if name == "lenet":
+        models["lightweight"] = lightweight(models["branchynet"])
+    return rows
+
+
+def _branchynet(stages):
+    """BranchyNet as `npcbnet.train` makes it; its checkpoint must not make the run look unfinished."""
+    made = pipeline.Stages.branchynet(stages)
+    (stages.out / "checkpoint-branchynet.npz").unlink(missing_ok=True)
+    return made
+
+
+def _balexnet(stages, checkpoint):
+    """BranchyNet's own AlexNet with three exits, trained as long as the baseline."""
+    data, held, run = stages.dataset, stages.dataset.validation, stages.run
+    net = balexnet(data.input_shape, data.class_names, np.random.default_rng([run.seed, 7]))
+    plan = replace(recipe.baseline_plan(stages.chosen, data, run.seed, run.epochs), learning_rate=1e-3)
+    fit(BranchyNetTask(net, data.train.labels), data.train.images, plan, stage="balexnet", threads=stages.threads,
+        checkpoint=checkpoint, quiet=stages.quiet)
+    net.thresholds = choose(*outputs_judged(net.all_exits(held.images), held.labels), net.macs)
+    return net
+
+
+def _to_slo(model, dataset, folder, options, effort):
+    """(model, row): CAE-Net pruned until it takes half its time, or what comes nearest."""
+    before = judge.latencies({"caenet": model}, dataset.validation.images[:TIMED])["caenet"].latency_ms
+    met = slo.meet(model, dataset, FASTER * before, effort=effort,
+                   checkpoint=checkpoint_of(folder, "caenet-slo"), **options)
+    return met.model, {"choices": f"pruned to {FASTER:g} of its time", "met": met.met, "slo_ms": met.slo_ms,
+                       "missed": None if met.met else f"{met.over_ms * 1e3:.1f} µs too slow", "history": met.rows}
+
+
+def large(input_shape, class_names, seed):
+    """{key: Classifier} of the large nets and their pruned forms, with fresh weights: they tell time and size alone."""
+    models = {key: make(input_shape, class_names, np.random.default_rng([seed, i]))
+              for i, (key, make) in enumerate(LARGE.items())}
+    for key in PRUNED:
+        models[f"{key}-pruned"] = structure.prune(models[key], LEFT_OUT)
+    return models
