@@ -1,6 +1,6 @@
 """Writing files so that nothing is ever half there: a temporary sibling, flushed to disk, then renamed."""
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from npcbnet.errors import UsageError
@@ -41,6 +41,19 @@ def write_text(path, text):
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+class _Abandoned(Exception):
+    """Ends a block of atomic_write without a file."""
+
+
+def check_file(path):
+    """Raise UsageError, before any work is done, unless `path` can be written; what is there stays as it is.
+
+    Makes its folder if need be.
+    """
+    with suppress(_Abandoned), atomic_write(path):
+        raise _Abandoned
 
 
 def check_folder(folder):

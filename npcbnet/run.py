@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from npcbnet import recipes
-from npcbnet.clustering import METHODS
+from npcbnet.clustering import METHODS, check_method
 from npcbnet.errors import UsageError
 from npcbnet.files import write_text
 
@@ -36,7 +36,7 @@ class Run:
 
     @classmethod
     def of(cls, options):
-        """The Run that command-line options ask for. Raises UsageError for values that cannot work."""
+        """The Run that command-line options ask for. Raises UsageError for values that cannot work, or not here."""
         wanted = options.recipe or ["fast"]
         names = tuple(recipes.RECIPES) if "all" in wanted else tuple(dict.fromkeys(wanted))
         if options.net != "cbnet" and (options.recipe or options.threshold != "auto"):
@@ -48,6 +48,9 @@ class Run:
                   tuple(options.shape) if options.shape else None, options.quick, options.net, options.clustering,
                   options.clusters)
         run.check()
+        if run.clustering != "k-means" and run.clusters is not None:
+            raise UsageError(f"--clusters goes with k-means; leave it out with --clustering {run.clustering}")
+        check_method(run.clustering)  # not in check: a run.json is no worse for it
         return run
 
     def check(self):

@@ -30,7 +30,8 @@ def parser():
     p.add_argument("--save-anyway", action="store_true", help="save what misses the SLO, too")
     p.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: DATASET-search.npz here)")
     p.add_argument("--seed", type=int, default=0, help="seed of all that is drawn (default: 0)")
-    p.add_argument("--threads", type=int, default=1, help="threads that train; no result depends on them (default: 1)")
+    p.add_argument("--threads", type=int,
+                   help="threads that train; no result depends on them (default: one a core, at most 4)")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

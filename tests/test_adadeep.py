@@ -14,6 +14,7 @@ from npcbnet.compress.__main__ import main
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
 from npcbnet.compress.channels import influential, reader, with_inputs, with_outputs
 from npcbnet.compress.fire import can_burn, fire, small_window
+from npcbnet.compress.levels import subgraph
 from npcbnet.compress.lowrank import factorise
 from npcbnet.compress.menu import KEEP, Choice, Menu
 from npcbnet.compress.quantise import quantise
@@ -190,10 +191,12 @@ def test_large_networks_keep_their_cheapest_layers(trained, monkeypatch):
 
 
 def test_what_adadeep_does_not_take(trained, dataset):
-    with pytest.raises(UsageError, match="a Classifier in floats.*branchynet"):
+    with pytest.raises(UsageError, match="a Classifier in floats.*BranchyNet"):
         Menu(npcbnet.load("digits-branchynet"))
-    with pytest.raises(UsageError, match="classifier in integers"):
+    with pytest.raises(UsageError, match="AdaDeep compresses .*not a Classifier in integers"):
         Menu(quantise(trained, dataset.validation.images[:50]))
+    with pytest.raises(UsageError, match="not a subgraph; give the model it was made from"):
+        Menu(subgraph(trained, {}, 0.5))
     bare = Classifier(filled(Sequential([Flatten(), Dense(4, 2)]), np.random.default_rng(0)), (1, 2, 2), names(2))
     with pytest.raises(UsageError, match="no convolution or dense layer that a compression would make smaller"):
         Menu(bare)
@@ -333,12 +336,14 @@ def test_a_search_that_was_stopped_ends_the_same(trained, dataset, tiny, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_plan_does_not_find_anothers_checkpoint(tmp_path):
-    paths = {adadeep.beside(tmp_path / "c.npz", plan) for plan in ((KEEP, KEEP), (KEEP, Choice("pruned", 8)))}
+@pytest.mark.parametrize("name", ["c.npz", "c[12].npz"])  # no pattern
+def test_a_plan_does_not_find_anothers_checkpoint(name, tmp_path):
+    paths = {adadeep.beside(tmp_path / name, plan) for plan in ((KEEP, KEEP), (KEEP, Choice("pruned", 8)))}
     assert len(paths) == 2 and adadeep.beside(None, (KEEP,)) is None
-    for path in (*paths, tmp_path / "c-mine.npz", tmp_path / "c.npz"):
+    others = [tmp_path / "c-mine.npz", tmp_path / name, adadeep.beside(tmp_path / "c1.npz", (KEEP,))]
+    for path in (*paths, *others):
         path.touch()
-    assert set(adadeep.checkpoints(tmp_path / "c.npz")) == paths
+    assert set(adadeep.checkpoints(tmp_path / name)) == paths
 
 
 def test_test_images_take_no_part(trained, dataset, tiny):

@@ -2,6 +2,7 @@
 import copy
 import json
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,8 @@ from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import CBNet, Classifier, ConvConverter, ConvConverterConfig, caenet, lenet
 from npcbnet.nets.caenet import head, parts, thin
+from npcbnet.run import Run, begin
+from npcbnet.train import main
 from npcbnet.training import ClassifierTask, Plan, fit
 from tests.test_conversion import ThroughTask, no_input_gradient
 from tests.test_train_command import command, model_bytes, small, stopped  # noqa: F401
@@ -284,8 +287,23 @@ def test_a_stopped_run_resumes_to_the_same_bytes(whole, small, tmp_path):  # noq
 @pytest.mark.parametrize("words, says", [(("--net", "caenet", "--recipe", "fast"), "--recipe"),
                                          (("--net", "caenet", "--clusters", "0"), "--clusters"),
                                          (("--clusters", "3"), "--net caenet"),
+                                         (("--net", "caenet", "--clustering", "cosine", "--clusters", "3"), "k-means"),
                                          (("--net", "caenet", "--clustering", "stars"), "--clustering")])
 def test_options_of_the_other_net_get_one_line(words, says, tmp_path):
     done = command("digits", *words, "--out", tmp_path / "run")
     assert done.returncode == 2 and says in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["dbscan", "hdbscan"])
+def test_a_missing_scikit_learn_is_told_before_anything_is_trained(method, small, tmp_path, monkeypatch,  # noqa: F811
+                                                                   capsys):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    new, old = tmp_path / "new", tmp_path / "old"
+    begin(Run(str(small), net="caenet", clustering=method), old)  # on another machine
+    for words, out in (([str(small), "--net", "caenet", "--clustering", method], new), (["--resume"], old)):
+        assert main([*words, "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert "npcbnet[cluster]" in error and error.count("\n") == 1
+    assert not new.exists() and [path.name for path in old.iterdir()] == ["run.json"]

@@ -351,6 +351,7 @@ def test_an_archive_cut_short_or_changed_is_refused_or_read(tmp_path):
     ({"offset": np.array([], np.int64)}, "empty"), ({"offset": np.array([0, 9, 3, 5])}, "offset must rise"),
     ({"label": np.full(6 * COUNT, "cat")}, "one row of integers"), ({"webp": np.zeros(9)}, "one row of integers"),
     ({"label": np.full(6 * COUNT, 10)}, "label 10"), ({"class_names": np.array(["a", None], object)}, "unpickling"),
+    ({"class_names": np.array([*NAMES[:9], NAMES[0]])}, "class_names has the class 'file' twice"),
     ({"webp": np.zeros(99, np.uint8), "offset": np.array([0, 99])}, "column 0 cannot be read"),
     ({"label": LABELS.reshape(-1)[:99], "split": np.arange(99) % 2}, "column 1 is 32x1600"),
     ({"label": np.zeros(150, int), "split": np.arange(150) % 2}, "120 images but 150 labels")])

@@ -204,6 +204,7 @@ EMPTY = RECONSTRUCT + NDARRAY + b"\x85R"
     (EMPTY + b"(K\x01J\xff\xff\xff\xff\x85" + UINT8 + b"\x89U\x02abtb.", "impossible shape"),
     (EMPTY + b"(K\x01\x88\x85" + UINT8 + b"\x89U\x01atb.", "impossible shape"),
     (EMPTY + b"(K\x01K\x02" + UINT8 + b"\x89U\x02abtb.", "impossible shape"),
+    (EMPTY + b"(K\x01(K\0" + 3 * b"J\xff\xff\xff\x7f" + b"t" + UINT8 + b"\x89U\0tb.", "impossible shape"),
     (EMPTY + b"(K\x01(K\x01K\x01K\x01K\x01K\x02t" + UINT8 + b"\x89U\x02abtb.", "impossible shape"),
     (EMPTY + b"(K\x01K\x02\x85N\x89U\x02abtb.", "not of uint8"),
     (EMPTY + b"(K\x01K\x02\x85" + UINT8 + b"\x89]tb.", "not of"), (EMPTY + STATE + STATE + b".", "state"),

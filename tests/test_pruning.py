@@ -7,7 +7,8 @@ import pytest
 import npcbnet
 from npcbnet import runtime
 from npcbnet.compress import magnitude, structure
-from npcbnet.compress.magnitude import connections, cubic, masks, share_kept
+from npcbnet.compress.levels import subgraph
+from npcbnet.compress.magnitude import connections, cubic, masks
 from npcbnet.compress.prune import BLOCK
 from npcbnet.compress.quantise import quantise
 from npcbnet.compress.structure import cuts
@@ -35,6 +36,12 @@ def many_cuts(rng):
                       Residual(bottleneck), Residual(plain, Conv2d(8, 8, 1)), inverted, fire, Flatten(),
                       Dense(72, 24), ReLU(), Dropout(0.5), Dense(24, 5)])
     return Classifier(filled(net, rng), (3, 12, 12), names(5))
+
+
+def share_kept(model, names=None):
+    """The share of the named weights (None: all that can be pruned) that are not zero."""
+    arrays = [model.net.params[name] for name in names or connections(model.net, model.input_shape)]
+    return sum(map(np.count_nonzero, arrays)) / sum(array.size for array in arrays)
 
 
 # --- connections ---
@@ -272,6 +279,8 @@ def test_models_that_have_no_channels_to_prune():
         structure.prune(small_lenet(), 0.5, kind="taylor")
     with pytest.raises(UsageError, match="not a Classifier in integers"):
         structure.train(quantise(small_lenet(), small_digits().train.images[:50]), small_digits(), 0.5)
+    with pytest.raises(UsageError, match="not a subgraph; give the model it was made from"):
+        structure.train(subgraph(small_lenet(), {"net.0": np.zeros((6, 14, 14))}, 0.5), small_digits(), 0.5)
     with pytest.raises(UsageError, match="not a BranchyNet"):
         magnitude.train(npcbnet.load("digits-branchynet"), small_digits(), 0.5)
     with pytest.raises((UsageError, ShapeError), match="takes"):

@@ -7,6 +7,7 @@ import pytest
 import npcbnet
 from npcbnet.compress import search
 from npcbnet.compress.stopwatch import Stopwatch
+from npcbnet.errors import UsageError
 from npcbnet.search import main
 from tests.small_models import small_digits, stopped_after_an_epoch, write_small_files
 from tests.test_slo import BRIEF, by_macs, same, searched
@@ -61,11 +62,32 @@ def test_a_stopped_search_goes_on_to_the_same_network(files, monkeypatch):
 @pytest.mark.parametrize("options, words", [
     (["--slo-ms", "0"], "SLO must be"), (["--slo-ms", "1", "--teacher", "nobody"], "no pretrained model"),
     (["--slo-ms", "1", "--teacher", "digits-cbnet"], "takes a Classifier"),
-    (["--slo-ms", "1", "--seed", "-1"], "seed"), (["--slo-ms", "1", "--out", "set.npz/file.npz"], "set.npz")])
+    (["--slo-ms", "1", "--seed", "-1"], "seed"), (["--slo-ms", "1", "--out", "set.npz/file.npz"], "set.npz"),
+    (["--slo-ms", "1", "--out", "."], "it is a folder"), (["--slo-ms", "1", "--threads", "0"], "--threads")])
 def test_a_mistake_is_one_line(options, words, files, capsys):
     assert main(["set.npz", "--quick", *options]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_the_cores_train_where_nobody_says_how_many(files, monkeypatch, capsys):
+    seen = []
+
+    def noted(*arguments, threads, **more):
+        seen.append(threads)
+        raise UsageError("enough")
+
+    monkeypatch.setattr(search, "search_architecture", noted)
+    monkeypatch.setattr("npcbnet.compress.searched.default_threads", lambda: 3)
+    for more in ([], ["--threads", "2"]):
+        assert main(["set.npz", "--slo-ms", "1", *more]) == 2
+    assert seen == [3, 2]
+
+
+def test_rungs_may_take_all_images(capsys):
+    found = searched(0.02, effort=search.Effort(300, 200, 8, 2, ((None, 1), (200, 1)), 1), quiet=False)
+    said = capsys.readouterr().err
+    assert "1 epochs on 300 images" in said and "1 epochs on 200 images" in said and found.rows
 
 
 def test_networks_between_a_good_and_a_slow_one_are_measured():

@@ -175,12 +175,14 @@ def test_the_engines_clock_measures():
     assert 0 < time < 1000
 
 
-def test_another_search_does_not_find_ones_files(tmp_path):
-    one, other = Sidecars(tmp_path / "c.npz", 1, 2), Sidecars(tmp_path / "c.npz", 1, 3)
-    one.path("a b").touch()
-    other.path("a b").touch()
+@pytest.mark.parametrize("name", ["c.npz", "c[12].npz"])  # no pattern
+def test_another_search_does_not_find_ones_files(name, tmp_path):
+    one = Sidecars(tmp_path / name, 1, 2)
+    others = [Sidecars(tmp_path / name, 1, 3), Sidecars(tmp_path / "c1.npz", 1, 2)]
+    for each in (one, *others):
+        each.path("a b").touch()
     one.clear()
-    assert [path.name for path in tmp_path.iterdir()] == [other.path("a b").name]
+    assert set(tmp_path.iterdir()) == {other.path("a b") for other in others}
     assert Sidecars(None, 1).path("x") is None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from npcbnet import __version__, judge, machine, modelfile, pictures, report
 from npcbnet.caenet import recipe, transfer
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
+from npcbnet.clustering import check_method
 from npcbnet.nets import CBNet
 from npcbnet.pipeline import check_dataset
 from npcbnet.progress import say
@@ -25,6 +26,7 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     Writes the models, the report and the pictures, then removes the checkpoints. Returns the report as a dict.
     """
     check_dataset(dataset, run.seed)
+    check_method(run.clustering)  # a run that is resumed, maybe elsewhere
     if run.quick:
         dataset = replace(dataset, **{part: first(getattr(dataset, part), recipe.QUICK_IMAGES)
                                       for part in ("train", "validation", "test")})

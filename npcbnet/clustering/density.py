@@ -64,6 +64,12 @@ def hdbscan(x, options):
     return found.fit(x).labels_
 
 
+def check_method(method):
+    """Raise UsageError where a method needs scikit-learn and it is not installed."""
+    if method in ("dbscan", "hdbscan"):
+        _sklearn()
+
+
 def _sklearn():
     """sklearn.cluster."""
     try:

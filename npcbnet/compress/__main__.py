@@ -22,7 +22,8 @@ integers they take a quarter of the file, but can be slower than floats; with --
 --adadeep chooses a compression for each layer of a classifier (low rank, sparse, separable, fire, pruned, shared) so
 that the network meets the budgets; without any: half a point of accuracy, 2/3 of the bytes, 4/5 of the time. Where it
 cannot, it says by how much it fails, saves nothing and ends with status 1; so does --slo-ms. Zeros make dense layers
-faster where they are many, convolutions never: those take fewer channels.
+faster where they are many, convolutions never: those take fewer channels. What is trained lies beside the file to
+write until that is saved: stopped, the same command goes on from there.
 Scales are measured on validation images, fitting after pruning sees training images; the test set only judges."""
 
 BUDGETS = [("--max-drop", "POINTS", "so many points of accuracy less on validation images"),
@@ -59,14 +60,32 @@ def parser():
     for option, metavar, what in BUDGETS:
         p.add_argument(option, type=float, metavar=metavar, help=f"with --adadeep: at most {what}")
     p.add_argument("--quick", action="store_true", help="with what is trained: take 2,000 images")
-    p.add_argument("--save-anyway", action="store_true", help="save what misses a budget or the SLO, too")
+    p.add_argument("--save-anyway", action="store_true",
+                   help="with --adadeep, --slo-ms: save what misses a budget or the SLO, too")
     p.add_argument("--dense-only", action="store_true", help="with --int8: leave convolutions in floats")
     p.add_argument("--data", help="data set that calibrates and judges: a name or a path (default: the model's own)")
     p.add_argument("--out", metavar="FILE", help="file to write (default: MODEL-KIND.npz in this folder)")
-    p.add_argument("--seed", type=int, default=0, help="draws the images that calibrate or fit (default: 0)")
-    p.add_argument("--threads", type=int, default=1, help="threads that judge; no result depends on them (default: 1)")
+    p.add_argument("--seed", type=int, default=0,
+                   help="draws the images that calibrate, fit or train, and all else in training (default: 0)")
+    p.add_argument("--threads", type=int, help="threads that train and judge; no result depends on them (default: with "
+                   "what is trained one a core, at most 4, else 1)")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
+
+
+def check(options, kind, budgets, settings):
+    """Raise UsageError where an option does not go with the kind: it would change nothing."""
+    from npcbnet.compress import variant
+    if kind != "adadeep" and any(limit is not None for limit in budgets.values()):
+        raise UsageError("budgets (--max-...) go with --adadeep alone")
+    if set(settings) - variant.SETTINGS.get(kind, set()):
+        raise UsageError("--scope goes with --connections and --channels, --temperature and --hard with --distil")
+    if options.quick and kind not in variant.TRAINED:
+        raise UsageError("--quick goes with what is trained, not with --float16, --int8 and --prune")
+    if options.dense_only and kind != "int8":
+        raise UsageError("--dense-only goes with --int8 alone")
+    if options.save_anyway and kind not in ("adadeep", "slo"):
+        raise UsageError("--save-anyway goes with --adadeep and --slo-ms, which may save nothing")
 
 
 def main(arguments=None):
@@ -80,19 +99,17 @@ def main(arguments=None):
         share = None if getattr(options, kind) is True else getattr(options, kind)
         budgets = {"max_drop": options.max_drop, "latency_ms": options.max_ms, "storage_bytes": options.max_bytes,
                    "energy_mj": options.max_mj, "macs": options.max_macs}
-        if kind != "adadeep" and any(limit is not None for limit in budgets.values()):
-            raise UsageError("budgets (--max-...) go with --adadeep alone")
         settings = {name: getattr(options, name) for name in ("scope", "temperature", "hard")
                     if getattr(options, name) is not None}
-        if set(settings) - variant.SETTINGS.get(kind, set()):
-            raise UsageError("--scope goes with --connections and --channels, --temperature and --hard with --distil")
+        check(options, kind, budgets, settings)
         result = variant.compress(options.model, kind, share, not options.dense_only, options.data, options.out,
                                   options.seed, options.threads, budgets, options.quick, options.save_anyway,
                                   settings)
         print(json.dumps(result, indent=2) if options.json else variant.text(result))
         return 0 if result.get("met", True) else 1
 
-    return run_command(go, lambda: "the same command goes on with --slo-ms" if options.slo else "nothing was saved")
+    trained = not (options.float16 or options.int8 or options.prune is not None)
+    return run_command(go, lambda: "the same command goes on from what is trained" if trained else "nothing was saved")
 
 
 if __name__ == "__main__":

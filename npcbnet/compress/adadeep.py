@@ -10,6 +10,7 @@ searched in a way that one can follow:
 
 Training is distillation from the original model's logits. Validation images judge, test images take no part.
 """
+import glob
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,8 @@ class _Search:
 
     def rung(self, candidates, stage, images, epochs):
         """Train the candidates further, on some images; returns them in order."""
-        self.say(f"{len(candidates)} networks, {epochs} epochs on {min(images, len(self.trials.train)):,} images")
+        count = len(self.trials.train.images[:images])
+        self.say(f"{len(candidates)} networks, {epochs} epochs on {count:,} images")
         for candidate in candidates:
             self.fit(candidate, stage, images, epochs)
         return self.ordered(candidates)
@@ -260,4 +262,4 @@ def beside(checkpoint, plan):
 def checkpoints(checkpoint):
     """All paths that `beside` made."""
     path = Path(checkpoint)
-    return path.parent.glob(f"{path.stem}-{'[0-9a-f]' * 8}{path.suffix}")
+    return path.parent.glob(f"{glob.escape(path.stem)}-{'[0-9a-f]' * 8}{glob.escape(path.suffix)}")

@@ -2,17 +2,17 @@
 from npcbnet.compress import distil, magnitude, slo, structure
 
 
-def make(model, dataset, kind, amount, seed, threads, quick, out, scope="layer", temperature=None, hard=None):
+def make(model, dataset, kind, amount, seed, threads, quick, checkpoint, scope="layer", temperature=None, hard=None):
     """(the variant, how it was made as a dict; its "said" are lines to read).
 
     kind: "connections", the share of weights that stays is `amount`; "channels", the share of channels that goes;
-    "distil", amount names the student; "slo", milliseconds. out: the file to be written; beside it lies what has been
-    trained until the end, and a run that was stopped goes on from there. scope: of magnitude.train or structure.train;
-    temperature, hard: of distil.distil, None: its own. Raises UsageError.
+    "distil", amount names the student; "slo", milliseconds. checkpoint: where what has been trained lies, and a run
+    that was stopped goes on from; of an SLO beside it, and gone in the end. scope: of magnitude.train or
+    structure.train; temperature, hard: of distil.distil, None: its own. Raises UsageError.
     """
-    common = {"seed": seed, "threads": threads, "quick": quick, "quiet": False}
+    common = {"seed": seed, "threads": threads, "quick": quick, "quiet": False, "checkpoint": checkpoint}
     if kind == "slo":
-        met = slo.meet(model, dataset, amount, checkpoint=out.with_suffix(".checkpoint.npz"), **common)
+        met = slo.meet(model, dataset, amount, **common)
         return met.model, {"kind": kind, "seed": seed, "slo_ms": met.slo_ms, "met": met.met, "missed": missed(met),
                            "rows": met.rows, "notes": met.notes, "said": [*met.notes, *map(line, met.rows)]}
     if kind == "distil":

@@ -140,13 +140,6 @@ def checked(model, kept, scope, names=None):
     return list(known if names is None else names)
 
 
-def share_kept(model, names=None):
-    """The share of the named weights (None: all of convolutions and dense layers) that are not zero."""
-    params = model.net.params
-    arrays = [params[name] for name in names or connections(model.net, model.input_shape)]
-    return sum(map(np.count_nonzero, arrays)) / sum(array.size for array in arrays)
-
-
 def zeros_held(model):
     """{name: bool array} of the weights that have zeros in a tenth or more of their places: constraints for training
     (see Constrained) under which these stay zero."""

@@ -19,6 +19,7 @@ from npcbnet.compress import channels
 from npcbnet.compress.fire import can_burn, fire
 from npcbnet.compress.lowrank import factorise
 from npcbnet.compress.prune import is_large, largest_blocks, widened
+from npcbnet.compress.retrain import check_floats
 from npcbnet.compress.separable import separate
 from npcbnet.compress.share import is_weight, shared
 from npcbnet.errors import UsageError
@@ -79,9 +80,7 @@ class Menu:
     """
 
     def __init__(self, model):
-        if not isinstance(model, Classifier) or model.integers:
-            raise UsageError(f"AdaDeep compresses a Classifier in floats, such as mnist-lenet, not this {model.kind}"
-                             + (" in integers" if model.integers else ""))
+        check_floats(model, "AdaDeep compresses")
         self.model, self._made = model, {}
         shapes = model.net.shapes(model.input_shape)
         self.sites = [self._site(place, layer, shapes[place]) for place, layer in enumerate(model.net)

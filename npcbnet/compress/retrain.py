@@ -53,13 +53,21 @@ class Retraining:
 def check(model, dataset, seed, threads):
     """Raise UsageError unless the model is a Classifier in floats that fits the data set, the seed and threads whole
     numbers of at least 0 and 1."""
-    if not isinstance(model, Classifier) or model.integers:
-        raise UsageError(f"this takes a Classifier in floats, such as mnist-lenet, not a {type(model).__name__}"
-                         + (" in integers" if model.integers else ""))
+    check_floats(model)
     check_numbers(seed, threads)
     if (dataset.input_shape, dataset.classes) != (model.input_shape, model.classes):
         raise UsageError(f"{dataset.name} has images of {dataset.input_shape} in {dataset.classes} classes; the model "
                          f"takes {model.input_shape} in {model.classes}")
+
+
+def check_floats(model, what="this takes"):
+    """Raise UsageError unless the model is a Classifier in floats, and whole; what: how the sentence begins."""
+    if isinstance(model, Classifier) and not model.integers:
+        return
+    found = f"a {type(model).__name__}" + (" in integers" if model.integers else "")
+    if model.levels:  # which are integers, too
+        found = "a subgraph; give the model it was made from"
+    raise UsageError(f"{what} a Classifier in floats, such as mnist-lenet, not {found}")
 
 
 def check_numbers(seed, threads):

@@ -189,7 +189,8 @@ class _Search:
     def climb(self, pool):
         """The rungs; returns the survivors, the best first."""
         for number, (images, epochs) in enumerate(self.effort.rungs, 1):
-            self.say(f"rung {number}: {len(pool)} networks, {epochs} epochs on {images:,} images")
+            count = len(self.retraining.train.images[:images])
+            self.say(f"rung {number}: {len(pool)} networks, {epochs} epochs on {count:,} images")
             for one in pool:
                 for earlier, passes in self.effort.rungs[one.trained:number - 1]:
                     self.fit(one, earlier, passes, "catching up")

@@ -6,20 +6,22 @@ import numpy as np
 from npcbnet import data, judge, modelfile
 from npcbnet.compress import search
 from npcbnet.compress.variant import TIMED, accuracy
-from npcbnet.files import check_folder
+from npcbnet.files import check_file
+from npcbnet.training import default_threads
 
 
-def find(name, slo_ms, teacher=None, out=None, *, seed=0, threads=1, quick=False, anyway=False, quiet=False):
+def find(name, slo_ms, teacher=None, out=None, *, seed=0, threads=None, quick=False, anyway=False, quiet=False):
     """Search on the data set `name` (a name or path) and save the winner; the figures as a dict that json can write.
 
     teacher: a pretrained name or a model file; out: default NAME-search.npz in this folder, and beside it, while the
-    search runs, what it goes on from. What misses the SLO is saved only with `anyway`. Raises UsageError, and what
-    load and save raise.
+    search runs, what it goes on from. What misses the SLO is saved only with `anyway`. threads: None,
+    default_threads(). Raises UsageError, and what load and save raise.
     """
+    threads = default_threads() if threads is None else threads
     taught = None if teacher is None else modelfile.load(teacher)
     dataset = data.load(name, shape=None if taught is None else taught.input_shape)
     path = Path(out or f"{dataset.name}-search.npz")
-    check_folder(path.parent)
+    check_file(path)
     found = search.search_architecture(dataset, slo_ms, teacher=taught, seed=seed, threads=threads, quick=quick,
                                        quiet=quiet, checkpoint=path.with_suffix(".search.npz"))
     model, sample = found.model, dataset.test.images

@@ -1,4 +1,5 @@
 """The files that a search leaves beside its checkpoint, so that it goes on where it was stopped."""
+import glob
 import zlib
 from pathlib import Path
 
@@ -22,5 +23,5 @@ class Sidecars:
     def clear(self):
         """Remove all of them."""
         for path in [] if self.checkpoint is None else self.checkpoint.parent.glob(
-                f"{self.checkpoint.stem}-{self.mark}-*"):
+                f"{glob.escape(self.checkpoint.stem)}-{self.mark}-*"):
             path.unlink()

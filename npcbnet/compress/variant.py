@@ -13,12 +13,15 @@ from npcbnet import data, judge, modelfile, runtime
 from npcbnet.compress import subflow
 from npcbnet.compress.prune import prune
 from npcbnet.compress.quantise import quantise
+from npcbnet.data.trial import trained_on
 from npcbnet.errors import UsageError
+from npcbnet.files import check_file
+from npcbnet.training import default_threads
 
 PERCENTILES = (100.0, 99.99, 99.9)  # of a layer's inputs: what the greatest integer stands for
 CALIBRATION, FITTED, TIMED = 512, 5000, 200  # validation, training and test images for each purpose
 KINDS = ("float16", "int8", "prune", "subflow", "adadeep", "connections", "channels", "distil", "slo")
-TRAINED = KINDS[5:]  # made by again.py
+TRAINED, AGAIN = KINDS[3:], KINDS[5:]  # AGAIN: those made by again.py
 SETTINGS = {"connections": {"scope"}, "channels": {"scope"}, "distil": {"temperature", "hard"}}
 COSTS = (("multiply-adds", "macs", "{:,}"), ("parameters, bytes", "storage_bytes", "{:,}"),
          ("one image, mJ", "energy_mj", "{:.4f}"))  # rows of a result of AdaDeep
@@ -29,8 +32,7 @@ def dataset_of(model, name=None):
 
     Raises UsageError where none is named, or its classes are not the model's.
     """
-    words = str(model.record.get("command", "")).split()  # python -m npcbnet.train mnist ...
-    name = name or (words[3] if len(words) > 3 else None)
+    name = name or trained_on(model)
     if not name:
         raise UsageError("the model's file does not say what it was trained on; name the data set with --data")
     dataset = data.load(name, shape=model.input_shape)
@@ -40,11 +42,12 @@ def dataset_of(model, name=None):
     return dataset
 
 
-def make(model, dataset, kind, share=None, convolutions=True, seed=0, threads=1):
-    """(the variant, how it was made as a dict). kind: one of KINDS; share: of weights to prune, 0..1, or of neurons
-    to keep (a list of utilisations); convolutions: whether they become integers, too.
+def make(model, dataset, kind, share=None, convolutions=True, seed=0, threads=1, quick=False, checkpoint=None):
+    """(the variant, how it was made as a dict). kind: "float16", "int8", "prune" or "subflow".
 
-    seed: draws the images that calibrate or fit. Raises UsageError where the model has nothing to make smaller.
+    share: of weights to prune, 0..1, or of neurons to keep (a list of utilisations); convolutions: whether they become
+    integers, too; quick, checkpoint: of subflow.train_nested. seed: draws the images that calibrate, fit or train.
+    Raises UsageError for another kind, and where the model has nothing to make smaller.
     """
     rng = np.random.default_rng(seed)
     if kind == "float16":
@@ -52,8 +55,11 @@ def make(model, dataset, kind, share=None, convolutions=True, seed=0, threads=1)
     if kind == "prune":
         return prune(model, share, some(dataset.train, FITTED, rng)), {"kind": kind, "share": share, "seed": seed}
     if kind == "subflow":
-        made = subflow.train_nested(model, dataset, share, seed=seed, threads=threads)
+        made = subflow.train_nested(model, dataset, share, seed=seed, threads=threads, quick=quick,
+                                    checkpoint=checkpoint)
         return made, {"kind": kind, "utilisations": made.record["utilisations"], **made.record["subflow"]}
+    if kind != "int8":
+        raise UsageError(f"make knows float16, int8, prune and subflow, not {kind!r:.40}; for others see compress")
     images = some(dataset.validation, CALIBRATION, rng)
     made = {percentile: quantise(model, images, percentile, convolutions) for percentile in PERCENTILES}
     right = {percentile: accuracy(variant, dataset.validation, threads) for percentile, variant in made.items()}
@@ -101,38 +107,46 @@ def compare(before, after, dataset, threads=1):
     return result
 
 
-def select(model, dataset, budgets, seed=0, threads=1, quick=False):
-    """(the variant that AdaDeep finds for budgets, {name: limit}; {} for its own; how it was made as a dict)."""
+def select(model, dataset, budgets, seed=0, threads=1, quick=False, checkpoint=None):
+    """(the variant that AdaDeep finds for budgets, {name: limit}; {} for its own; how it was made as a dict).
+
+    checkpoint: of adadeep.search.
+    """
     from npcbnet.compress import adadeep
     given = {name: limit for name, limit in budgets.items() if limit is not None}
     chosen = adadeep.Budgets(**given) if given else adadeep.default_budgets(model)
-    found = adadeep.search(model, dataset, chosen, seed=seed, threads=threads, quick=quick, quiet=False)
+    found = adadeep.search(model, dataset, chosen, seed=seed, threads=threads, quick=quick, quiet=False,
+                           checkpoint=checkpoint)
     return found.model, {"kind": "adadeep", "seed": seed, "budgets": chosen.given(), "met": found.met,
                          "missed": found.missed, "choices": found.choices,
                          "costs": {"before": found.before, "after": found.costs}}
 
 
-def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, seed=0, threads=1, budgets=None,
+def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, seed=0, threads=None, budgets=None,
              quick=False, anyway=False, settings=None):
     """Load a model, make the variant, judge and save it; the figures as a dict that json can write.
 
-    name: pretrained, or a model file's path; kind, share, convolutions: as `make`, or kind "adadeep": budgets and quick
-    as `select`; or a kind of TRAINED: share, quick and settings as again.make. A variant that misses a budget or SLO is
-    saved only with `anyway`; dataset: a name or path, default: the model's own; out: the file, default: NAME-KIND.npz
-    in this folder. Raises UsageError, and what load and save raise.
+    name: pretrained, or a model file's path; kind: one of KINDS, with share, convolutions and quick as `make`, budgets
+    and quick as `select`, share, quick and settings as again.make. A variant that misses a budget or SLO is saved only
+    with `anyway`; dataset: a name or path, default: the model's own; out: the file, default: NAME-KIND.npz in this
+    folder; beside it lies, until it is saved, what has been trained (NAME-KIND.checkpoint...), and the same call goes
+    on from there. threads: None, default_threads() to train, else 1. Raises UsageError, and what load and save raise.
     """
     if seed < 0:
         raise UsageError(f"the seed must be at least 0, not {seed}")
+    threads = (default_threads() if kind in TRAINED else 1) if threads is None else threads
     model = modelfile.load(name)
     chosen = dataset_of(model, dataset)
     path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
+    check_file(path)
+    checkpoint = path.with_suffix(".checkpoint.npz")
     if kind == "adadeep":
-        after, how = select(model, chosen, budgets or {}, seed, threads, quick)
-    elif kind in TRAINED:
+        after, how = select(model, chosen, budgets or {}, seed, threads, quick, checkpoint)
+    elif kind in AGAIN:
         from npcbnet.compress import again
-        after, how = again.make(model, chosen, kind, share, seed, threads, quick, path, **settings or {})
+        after, how = again.make(model, chosen, kind, share, seed, threads, quick, checkpoint, **settings or {})
     else:
-        after, how = make(model, chosen, kind, share, convolutions, seed, threads)
+        after, how = make(model, chosen, kind, share, convolutions, seed, threads, quick, checkpoint)
     figures = compare(model, after, chosen, threads)
     said = how.pop("said", [])
     result = {"model": str(name), "data": chosen.name, **how, **figures, "said": said}
@@ -140,11 +154,13 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
         return {**result, "out": None}
     if kind == "subflow":
         result["subgraphs"] = subgraph_rows(after, chosen, threads)
-    if kind in ("subflow", *TRAINED):
+    if kind in ("subflow", *AGAIN):
         result["macs"] = {"before": model.macs(), "after": after.macs()}
     after.record = {**model.record, **after.record, "compressed": how,
                     "test_accuracy": figures["test_accuracy"]["after"]}
     modelfile.save(after, path, "float16" if kind == "float16" else "float32")
+    if kind in TRAINED:
+        checkpoint.unlink(missing_ok=True)
     return {**result, "out": str(path),
             "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from npcbnet.data import plainpickle, targz
 from npcbnet.data.convert import text
-from npcbnet.data.dataset import Split, check_labels
+from npcbnet.data.dataset import Split, check_labels, check_names
 from npcbnet.errors import DataError
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -85,9 +85,10 @@ def from_archive(path):
 def _joined(splits, class_names, where):
     """(train Split, test Split, class names) of six batches; without names of their own the published ones."""
     names = tuple(CLASS_NAMES if class_names is None else class_names)
-    if len(names) != len(CLASS_NAMES) or len(set(names)) != len(names) or not all(
+    if len(names) != len(CLASS_NAMES) or not all(
             isinstance(name, str) and name.isprintable() and 0 < len(name) <= 200 for name in names):
         raise DataError(f"{where}: expected the names of {len(CLASS_NAMES)} classes; get the published file again")
+    check_names(names, where)
     train = Split(*(np.concatenate([getattr(split, part) for split in splits[:-1]]) for part in ("images", "labels")))
     return train, splits[-1].take(slice(None)), names
 

@@ -2,6 +2,7 @@
 
 Every reader (published, npz, folder, digits) returns `Raw`; `assemble` makes it the `Dataset` everything else uses.
 """
+from collections import Counter
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -139,6 +140,13 @@ def check_no_class_empty(labels, class_names, where):
     if len(empty):
         raise DataError(f"{where}: class {empty[0]} ({class_names[empty[0]]}) has no training image; "
                         "add some, or renumber the labels without it")
+
+
+def check_names(class_names, where):
+    """DataError when two classes have the same name."""
+    for name, count in Counter(class_names).items():
+        if count > 1:
+            raise DataError(f"{where} has the class {name!r} twice; give each class a name of its own")
 
 
 def check_options(seed, validation):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from npcbnet.data import convert
-from npcbnet.data.dataset import Raw, Split
+from npcbnet.data.dataset import Raw, Split, check_names
 from npcbnet.errors import DataError
 
 # Files from before the optional `title`, whose results must not be mistaken for those on the whole data set.
@@ -54,8 +54,7 @@ def _read(archive, path):
     train = _split(archive, path, "train")
     test = _split(archive, path, "test") if "x_test.npy" in names else None
     class_names = strings(archive, path, "class_names") if "class_names.npy" in names else None
-    if class_names is not None and len(set(class_names)) != len(class_names):
-        raise DataError(f"{path}: class_names has the same name twice")
+    check_names(class_names or (), f"{path}: class_names")
     title = strings(archive, path, "title")[0] if "title.npy" in names else TITLES.get(path.stem, path.stem)
     return Raw(path.stem, title, str(path), train, test, class_names)
 

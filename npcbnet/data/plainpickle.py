@@ -204,7 +204,8 @@ class _Machine:
         """The uint8 array of `shape` that `data` holds, without a copy."""
         if dtype is not _Part.UINT8 or not isinstance(data, bytes):
             raise self.refused("has an array that is not of uint8")
-        if not isinstance(shape, tuple) or len(shape) > 4 or not all(type(side) is int and side >= 0 for side in shape):
+        whole = isinstance(shape, tuple) and all(type(side) is int and side >= 0 for side in shape)
+        if not whole or len(shape) > 4 or math.prod(side or 1 for side in shape) > MAX_BYTES:  # beside a 0 as well
             raise self.refused("has an array of an impossible shape")
         if math.prod(shape) != len(data):
             raise self.refused(f"has an array of {text(shape)} in {len(data):,} bytes")

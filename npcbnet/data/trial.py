@@ -1,4 +1,6 @@
 """Images to try a trained model on: its own test images where they are at hand, else some that are made here."""
+import shlex
+
 import numpy as np
 
 from npcbnet import data
@@ -7,14 +9,22 @@ from npcbnet.data import cifar, digits, published
 DRAWN, NOISY = 1000, 200  # images of either kind
 
 
+def trained_on(model):
+    """The data set, a name or path, that the model's record says it was trained on; None where it does not say."""
+    try:
+        words = shlex.split(str(model.record.get("command")))  # python -m npcbnet.train mnist ...
+    except ValueError:  # a quotation that does not end
+        return None
+    return words[3] if len(words) > 3 else None
+
+
 def test_images(model, asked=None):
     """(uint8 images (N, C, H, W), which they are): of the data set `asked`, else of the model's own if it is at hand.
 
     Where it is not, nothing is downloaded: drawn digits, for a model of 28x28 grey images, or random pixels serve.
     Raises what data.load raises.
     """
-    words = str(model.record.get("command")).split()  # python -m npcbnet.train mnist ...
-    name = words[3] if len(words) > 3 else None
+    name = trained_on(model)
     own = name if published.at_hand(name) or cifar.at_hand(name) else None
     if asked or own:
         found = data.load(asked or own, shape=model.input_shape)

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 
 from npcbnet.data import convert, npz
-from npcbnet.data.dataset import Split
+from npcbnet.data.dataset import Split, check_names
 from npcbnet.errors import DataError
 
 SIDE = 32
@@ -34,6 +34,7 @@ def read(path):
     with npz.opened(path) as archive:
         class_names = npz.strings(archive, path, "class_names")
         webp, offset, label, split = (_integers(archive, path, name) for name in _ARRAYS[:4])
+    check_names(class_names, f"{path}: class_names")
     _check(path, webp, offset, label, split)
     convert.check_bytes((len(label), 3, SIDE, SIDE), str(path))
     _check_decoder(path)

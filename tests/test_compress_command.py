@@ -1,0 +1,120 @@
+"""python -m npcbnet.compress, whatever the kind: options that go together, its files, going on after a stop."""
+import numpy as np
+import pytest
+
+import npcbnet
+from npcbnet.checkpoint import Checkpoint
+from npcbnet.compress import adadeep, distil, magnitude, structure, subflow, variant
+from npcbnet.compress.__main__ import main
+from npcbnet.data.trial import trained_on
+from npcbnet.errors import UsageError
+from npcbnet.files import check_file
+from npcbnet.run import Run
+from tests.small_models import small_digits, small_lenet, stopped_after_an_epoch, write_small_files
+
+EPOCHS = 2
+WAYS = [["--subflow", "0.3", "0.6"], ["--adadeep", "--max-macs", "30000", "--save-anyway"],
+        ["--connections", "0.5"], ["--channels", "0.4"], ["--distil", "lenet"]]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A model and its data as files in the folder where the command runs; --quick takes a second."""
+    monkeypatch.chdir(tmp_path)
+    for module in (distil, magnitude, structure, subflow):
+        monkeypatch.setattr(module, "QUICK_EPOCHS", EPOCHS)
+    monkeypatch.setattr(adadeep, "QUICK", adadeep.Effort(
+        240, 200, (120, 1), 2, (240, 1), 1, (240, 1), EPOCHS, 1, adadeep.QUICK.left))
+    write_small_files(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", WAYS, ids=lambda options: options[0][2:])
+def test_a_stopped_command_goes_on_to_the_same_network(options, files, monkeypatch, capsys):
+    command = ["small.npz", *options, "--quick", "--data", "set.npz"]
+    status = main([*command, "--out", "whole.npz"])
+    with stopped_after_an_epoch(monkeypatch):
+        assert main([*command, "--out", "parts.npz"]) == 130
+        raise KeyboardInterrupt  # the command has caught it
+    assert "the same command goes on" in capsys.readouterr().err
+    kept, = files.glob("parts*")
+    assert kept.name.startswith("parts.checkpoint")
+    restore, epochs = Checkpoint.restore, []
+
+    def noted(self, optimiser):
+        history = restore(self, optimiser)
+        epochs.append(len(history))
+        return history
+
+    monkeypatch.setattr(Checkpoint, "restore", noted)
+    assert main([*command, "--out", "parts.npz"]) == status and epochs == [1]
+    whole, parts = (npcbnet.load(files / name) for name in ("whole.npz", "parts.npz"))
+    assert all(np.array_equal(array, parts.params[name]) for name, array in whole.params.items())
+    assert {path.name for path in files.iterdir()} == {"small.npz", "set.npz", "whole.npz", "parts.npz"}
+    if "epochs" in parts.record["compressed"]:
+        assert parts.record["compressed"]["epochs"] == EPOCHS  # --quick is heard
+
+
+@pytest.mark.parametrize("kind", ["connections", "channels", "distil", "slo", "adadeep", "int4", None])
+def test_make_refuses_what_it_does_not_make(kind):
+    with pytest.raises(UsageError, match="make knows float16, int8, prune and subflow, not"):
+        variant.make(small_lenet(), small_digits(), kind, 0.5)
+
+
+@pytest.mark.parametrize("options, more", [
+    (["--int8"], "--quick"), (["--float16"], "--quick"), (["--prune", "0.5"], "--quick"),
+    (["--prune", "0.5"], "--dense-only"), (["--subflow", "0.5"], "--dense-only"), (["--slo-ms", "1"], "--dense-only"),
+    (["--int8"], "--save-anyway"), (["--connections", "0.5"], "--save-anyway")])
+def test_an_option_without_effect_is_refused(options, more, capsys):
+    assert main(["digits-lenet", *options, more]) == 2
+    error = capsys.readouterr().err
+    assert f"{more} goes with" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("out", [".", "set.npz/made.npz", "m" * 300])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_trained(out, files, monkeypatch, capsys):
+    for place in ("make", "select"):
+        monkeypatch.setattr(variant, place, lambda *all: pytest.fail("made before the file was tried"))
+    before = sorted(files.iterdir())
+    for options in (["--subflow", "0.5"], ["--adadeep"], ["--prune", "0.5"]):
+        assert main(["small.npz", "--data", "set.npz", *options, "--out", out]) == 2
+        error = capsys.readouterr().err
+        assert "cannot write" in error and error.count("\n") == 1
+    assert sorted(files.iterdir()) == before
+
+
+def test_trying_a_path_leaves_no_trace(tmp_path):
+    (tmp_path / "old.npz").write_bytes(b"old")
+    for name in ("old.npz", "new.npz", "folder/new.npz"):
+        check_file(tmp_path / name)
+    assert (tmp_path / "old.npz").read_bytes() == b"old"
+    assert {path.name for path in tmp_path.rglob("*")} == {"old.npz", "folder"}
+
+
+@pytest.mark.parametrize("options, threads", [(["--int8"], 1), (["--subflow", "0.5"], 3), (["--adadeep"], 3),
+                                              (["--subflow", "0.5", "--threads", "2"], 2)])
+def test_the_cores_train_where_nobody_says_how_many(options, threads, files, monkeypatch):
+    seen = []
+
+    def made(model, dataset, kind, share, convolutions, seed, threads, *more):
+        seen.append(threads)
+        raise UsageError("enough")
+
+    monkeypatch.setattr(variant, "default_threads", lambda: 3)
+    monkeypatch.setattr(variant, "make", made)
+    monkeypatch.setattr(variant, "select", lambda *given: made(*given[:3], None, None, *given[3:]))
+    assert main(["small.npz", "--data", "set.npz", *options]) == 2 and seen == [threads]
+
+
+def test_a_data_sets_path_may_have_spaces(files):
+    model, path = npcbnet.load("small.npz"), files / "my 'own' data" / "set.npz"
+    path.parent.mkdir()
+    (files / "set.npz").rename(path)
+    model.record["command"] = Run(str(path), seed=3).command()
+    assert trained_on(model) == str(path)
+    assert variant.dataset_of(model).name == "set"
+    for command in ("python -m npcbnet.train 'my data", "python", None):
+        model.record["command"] = command
+        assert trained_on(model) is None
+        with pytest.raises(UsageError, match="--data"):
+            variant.dataset_of(model)
