@@ -1,19 +1,22 @@
 """CAE-Net's evaluation: what follows from its rows, its targets with and without clusters, rivals; wrong options."""
 import json
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from npcbnet import clustering, conversion, modelfile, runtime
-from npcbnet.caenet.stages import Stages
+from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.evaluate import __main__ as command
 from npcbnet.evaluate.caenet import rivals, rows as caenet_rows, run
-from npcbnet.evaluate.caenet.trained import METHODS, Seen, _Conversions
+from npcbnet.evaluate.caenet.conversions import METHODS, Conversions, methods_at_hand
+from npcbnet.evaluate.caenet.trained import Seen
 from npcbnet.evaluate.kept import kept
 from npcbnet.evaluate.scope import QUICK
-from npcbnet.nets import lenet, lightweight
+from npcbnet.nets import CBNet, lenet, lightweight
 from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
 
@@ -72,19 +75,51 @@ def looks(monkeypatch):
 
 def test_every_kind_of_target_is_judged_and_kept(stages, looks):
     scope = QUICK.__class__(ablation_epochs=1)
-    rows = {row["method"]: row for row in _Conversions(Seen(stages, stages.baseline_net), scope).rows()}
+    rows = {row["method"]: row for row in Conversions(Seen(stages, stages.baseline_net), {}, scope).rows()}
     assert looks == {"features": [(500, 2), (100, 2)], "easy": [(500, 2)]}
-    assert list(rows) == [caenet_rows.RANDOM_TARGET, caenet_rows.ONE_TARGET, *METHODS]
+    assert list(rows) == [caenet_rows.RANDOM_TARGET, caenet_rows.ONE_TARGET, *methods_at_hand()[0]]
     for method, row in rows.items():
         assert row["reconstruction_loss"] > 0 and 0 <= row["accuracy"] <= 1 and row["distance"] > 0
         assert (row["reconstruction_loss_validation"] is None) is (method == caenet_rows.RANDOM_TARGET)
     assert rows[caenet_rows.KMEANS]["clusters"] == 3 and rows[caenet_rows.ONE_TARGET]["clusters"] == 1
     assert rows[caenet_rows.KMEANS]["distance"] < rows[caenet_rows.RANDOM_TARGET]["distance"]
     before = stages.out.joinpath("conversions.json").stat().st_mtime_ns
-    again = _Conversions(Seen(stages, stages.baseline_net), scope).rows()
+    again = Conversions(Seen(stages, stages.baseline_net), {}, scope).rows()
     assert {row["method"]: row for row in again} == rows
     assert stages.out.joinpath("conversions.json").stat().st_mtime_ns == before and len(looks["easy"]) == 1
     assert not list(stages.out.glob("checkpoint-*")) and not list((stages.out / "conversions").iterdir())
+
+
+def test_methods_without_their_library_are_left_out_and_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    found, notes = methods_at_hand()
+    assert found == ["k-means", "cosine"] and len(notes) == 1 and "scikit-learn" in notes[0]
+    monkeypatch.undo()
+    monkeypatch.setattr(clustering, "check_method", lambda method: None)
+    assert methods_at_hand() == (list(METHODS), [])
+
+
+def test_of_slow_converters_few_are_trained_and_the_runs_own_is_taken(stages, tmp_path, monkeypatch):
+    """As for colour images: a run of two epochs, whose converter is the one with k-means."""
+    slow = Stages(replace(stages.run, epochs=2), stages.dataset, tmp_path, threads=2, quiet=True)
+    slow.chosen = replace(slow.chosen, converter_epochs=2, head_epochs=1)
+    monkeypatch.setattr(type(slow.chosen), "slow", True)
+    seen = Seen(slow, stages.baseline_net)
+    targets = seen.clusters().targets(slow.dataset.train.images, seen.split)
+    converter = slow.converter(targets)
+    model = slow.transferred(converter.encoder, "transfer")
+    for path in tmp_path.glob("checkpoint-*"):
+        path.unlink()
+    modelfile.save(CBNet(converter, stages.baseline_net), tmp_path / "converter.npz")
+    rows = {row["method"]: row for row in Conversions(seen, {"caenet-transfer": model}, QUICK).rows()}
+    own = rows[caenet_rows.KMEANS]
+    assert own["reconstruction_loss"] == reconstruction_loss(converter, targets)
+    assert own["accuracy"] == accuracy(model, slow.dataset.validation) and own["epochs"] == 2
+    cosine = rows["cosine"]
+    assert cosine["reconstruction_loss"] is cosine["accuracy"] is None and cosine["clusters"] > 0
+    random = rows[caenet_rows.RANDOM_TARGET]
+    assert random["epochs"] == 2 and 0 < random["reconstruction_loss"] != own["reconstruction_loss"]
 
 
 def test_a_baseline_looks_at_the_training_images_once_and_only_when_asked(stages, looks):

@@ -39,6 +39,11 @@ class Recipe:
     shift: int = 0
     flip: bool = False
 
+    @property
+    def slow(self):
+        """Do its parts take minutes an epoch?"""
+        return self.baseline == "alexnet" and not self.narrow
+
 
 # With strides 2, 1, 2, 1, 1 as in facts.md, section 5, CAE-Net does more multiply-adds than LeNet.
 SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 48), (2, 2, 1, 2, 1)), 64, thin=(192, 96))

@@ -19,6 +19,10 @@ class Stages(pipeline.Stages):
         super().__init__(run, dataset, out, threads, quiet)
         self.chosen = recipes.recipe(dataset, run.quick)
 
+    def epochs(self, part):
+        """How many epochs a part trains: "converter", "head", "tune" or "thin"."""
+        return self._plan(part).epochs
+
     def _plan(self, part):
         return recipes.plan(self.chosen, self.dataset, part, self.run.seed, self.run.epochs)
 

@@ -65,7 +65,7 @@ def _split(models, key, share, title, label, places):
 
 def clustering(rows, path):
     """The converter's loss and the accuracy that it leads to, for each way to choose targets."""
-    panels = []
+    panels, rows = [], [row for row in rows if number(row, "reconstruction_loss") is not None]
     for dataset, group in grouped(rows, "dataset").items():
         bars = pairs_of_bars([_with_text(row, "reconstruction_loss") for row in group],
                              [_with_text(row, "paper_loss") for row in group])

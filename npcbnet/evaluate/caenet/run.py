@@ -4,6 +4,7 @@ from pathlib import Path
 from npcbnet import data
 from npcbnet.errors import UsageError
 from npcbnet.evaluate.caenet import claims, clusters, figures, paper, sections
+from npcbnet.evaluate.caenet.conversions import methods_at_hand
 from npcbnet.evaluate.caenet.measured import Measured
 from npcbnet.evaluate.caenet.rows import baselines, fig1, fig2, slo_rows
 from npcbnet.evaluate.caenet.trained import train
@@ -36,6 +37,7 @@ def evaluate(options, out, folder=None, quiet=False):
         raise UsageError("--latencies is the CBNet paper's; leave it out with caenet")
     out, folder, scope = Path(out), Path(folder or out), options.scope()
     names, notes = at_hand(options, DATASETS, quiet)
+    notes = notes + methods_at_hand()[1]
     check_folder(folder)
     pairs = [(name, seed) for name in names for seed in range(options.seed, options.seed + _seeds(name, options))]
     for name, seed in pairs:

@@ -1,25 +1,19 @@
 """What one seed of CAE-Net's evaluation trains on one data set: the run, its rivals, converters with other targets."""
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
-from npcbnet import clustering, conversion, data, modelfile
+from npcbnet import clustering, data, modelfile
 from npcbnet.caenet.run import train as train_run
-from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
-from npcbnet.clustering.quality import quality, target_losses
+from npcbnet.caenet.stages import Stages
 from npcbnet.evaluate.caenet import rivals
-from npcbnet.evaluate.caenet.rows import KMEANS, ONE_TARGET, RANDOM_TARGET
+from npcbnet.evaluate.caenet.conversions import Conversions
+from npcbnet.evaluate.caenet.rows import KMEANS
 from npcbnet.evaluate.kept import finish
 from npcbnet.evaluate.scope import reduced
-from npcbnet.files import write_text
-from npcbnet.progress import say
 from npcbnet.run import Run
 
 OWN = ("caenet-random", "caenet-transfer", "caenet", "caenet-scratch")  # of every run
-METHODS = (KMEANS, "cosine", "dbscan", "hdbscan")
 MOST_CLUSTERS = 8  # that the elbow looks at
 
 
@@ -91,69 +85,4 @@ def train(name, seed, scope, out, *, quick=False, threads=1, quiet=False):
     models = {key: modelfile.load(folder / f"{key}.npz") for key in keys}
     rows = rivals.train(stages, models, folder, quick, quiet)
     seen = Seen(stages, models[stages.chosen.baseline])
-    return Trained(seed, dataset, folder, stages, models, rows, _Conversions(seen, scope).rows(), seen)
-
-
-class _Conversions:
-    """Converters with other targets than the run's: all train equally long, shorter than a run's own."""
-
-    def __init__(self, seen, scope):
-        self.seen, self.stages = seen, seen.stages
-        self.epochs = scope.ablation_epochs
-        self.path = seen.stages.out / "conversions.json"
-        self.kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
-
-    def rows(self):
-        """A row for each kind of target; what the folder does not hold yet is trained."""
-        return [self._row(method) for method in (RANDOM_TARGET, ONE_TARGET, *METHODS)]
-
-    def _row(self, method):
-        if self.kept.get(method, {}).get("epochs") != self.epochs:
-            say(f"converter of {self.stages.out.name}, {method}", self.stages.quiet)
-            self.kept[method] = {"method": method, "epochs": self.epochs, **self._judged(method)}
-            write_text(self.path, json.dumps(self.kept, indent=2) + "\n")
-        return self.kept[method]
-
-    def _judged(self, method):
-        """Train a converter with the method's targets, and judge it and its encoder on validation images."""
-        held = self.stages.dataset.validation
-        targets, values = self._targets(method)
-        short = Stages(replace(self.stages.run, epochs=self.epochs), self.stages.dataset,
-                       self.stages.out / "conversions", self.stages.threads, quiet=True)
-        short.out.mkdir(exist_ok=True)
-        converter = short.converter(targets)
-        model = short.transferred(converter.encoder, "transfer")
-        for path in short.out.glob("checkpoint-*.npz"):
-            path.unlink()
-        return {**values, "reconstruction_loss": reconstruction_loss(converter, targets, short.threads),
-                "reconstruction_loss_validation": self._held_out(converter, targets, method, held),
-                "accuracy": accuracy(model, held, short.threads)}
-
-    def _targets(self, method):
-        """(Targets, {"clusters", "distance", "silhouette"}) of a method."""
-        train, classes = self.stages.dataset.train, self.stages.dataset.classes
-        rng = np.random.default_rng([self.stages.run.seed, 6])
-        if method in (RANDOM_TARGET, ONE_TARGET):
-            rule = "random" if method == RANDOM_TARGET else "lowest-entropy"
-            targets = conversion.Targets(rule, train.images, train.labels, self.seen.split, classes, rng)
-            rows = targets.drawn
-            if rows is None:
-                rows = np.array([easy[self.seen.split.entropy[easy].argmin()] for easy in targets.easy])[train.labels]
-            distance, _ = target_losses(train.images, train.labels, rows)
-            return targets, {"clusters": 1.0 if method == ONE_TARGET else None, "distance": distance,
-                             "silhouette": None}
-        found = self.seen.clusters(method)
-        good = quality(found, self.seen.features, train.images)
-        return found.targets(train.images, self.seen.split), {
-            "clusters": good.clusters / classes, "distance": good.distance, "silhouette": good.silhouette}
-
-    def _held_out(self, converter, targets, method, held):
-        """The loss on validation images, whose targets are those of the clusters nearest to them; None where drawn."""
-        if method == RANDOM_TARGET:
-            return None
-        if method == ONE_TARGET:
-            wanted = targets.prototypes[held.labels]
-        else:
-            groups = self.seen.clusters(method).place(self.seen.held_features, held.labels)
-            wanted = targets.like(held.images, held.labels, groups)
-        return float(np.square(converter.convert(held.images) - wanted, dtype=np.float64).mean())
+    return Trained(seed, dataset, folder, stages, models, rows, Conversions(seen, models, scope).rows(), seen)
