@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 
 from benchmarks import results
+from npcbnet.evaluate.caenet.run import table_keys
+from npcbnet.evaluate.measuring import THIS_MACHINE
+from npcbnet.evaluate.reading import name_of
 from npcbnet.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,11 +73,35 @@ def realism(result, path):
 
 
 def evaluation(result, path):
-    """The claims of the paper, and whether they hold."""
-    lines = ["| claim | in the paper | here | holds |", "|---|---|---|---|"]
+    """The claims of the paper, and whether they hold; before CAE-Net's its tables, as far as they were measured here."""
+    lines = caenet_tables(result) if path.parent.name == "caenet" else []
+    lines += ["| claim | in the paper | here | holds |", "|---|---|---|---|"]
     lines += [f"| {claim['claim']} | {claim['paper']} | {claim['ours']} | **{claim['holds']}** |"
               for claim in result["claims"]]
     return "\n".join([*lines, "", results.made_by(result["facts"])])
+
+
+def caenet_tables(result):
+    """A short table a data set: the lines."""
+    lines = []
+    titles = {one["name"]: one["title"] for one in result["facts"]["datasets"]}
+    for key, name in table_keys(list(titles)).items():
+        lines += [f"#### {titles[name]}", "",
+                  "| model | accuracy | µs an image | times as fast | multiply-adds | weights, not zero | kB |",
+                  "|---|---|---|---|---|---|---|"]
+        lines += [f"| {name_of(row)} | {_share(row)} | {_short({'median': 1e3 * row['latency_ms']})} | "
+                  f"{row['speedup']:.2f} | {row['macs']:,.0f} | {row['nonzero']:,.0f} | {row['file_bytes'] / 1e3:,.0f} |"
+                  for row in result[key] if row["device"] == THIS_MACHINE]
+        lines += [""]
+    return lines
+
+
+def _share(row):
+    """A row's accuracy, with its spread where there are several seeds."""
+    if row["accuracy"] is None:
+        return row["accuracy_note"]
+    spread = f" ± {100 * row['accuracy_spread']:.2f}" if row["accuracy_spread"] is not None else ""
+    return f"{100 * row['accuracy']:.2f}{spread} %"
 
 
 MAKERS = {"report.json": evaluation, "accuracy.json": accuracy, "latency.json": latency, "peers.json": peers,
