@@ -73,7 +73,7 @@ def realism(result, path):
 
 
 def evaluation(result, path):
-    """The claims of the paper, and whether they hold; before CAE-Net's its tables, as far as they were measured here."""
+    """The claims of the paper, and whether they hold; before CAE-Net's what was measured here."""
     lines = caenet_tables(result) if path.parent.name == "caenet" else []
     lines += ["| claim | in the paper | here | holds |", "|---|---|---|---|"]
     lines += [f"| {claim['claim']} | {claim['paper']} | {claim['ours']} | **{claim['holds']}** |"
@@ -90,8 +90,8 @@ def caenet_tables(result):
                   "| model | accuracy | µs an image | times as fast | multiply-adds | weights, not zero | kB |",
                   "|---|---|---|---|---|---|---|"]
         lines += [f"| {name_of(row)} | {_share(row)} | {_short({'median': 1e3 * row['latency_ms']})} | "
-                  f"{row['speedup']:.2f} | {row['macs']:,.0f} | {row['nonzero']:,.0f} | {row['file_bytes'] / 1e3:,.0f} |"
-                  for row in result[key] if row["device"] == THIS_MACHINE]
+                  f"{row['speedup']:.2f} | {row['macs']:,.0f} | {row['nonzero']:,.0f} | "
+                  f"{row['file_bytes'] / 1e3:,.0f} |" for row in result[key] if row["device"] == THIS_MACHINE]
         lines += [""]
     return lines
 
