@@ -196,7 +196,7 @@ def test_what_adadeep_does_not_take(trained, dataset):
     with pytest.raises(UsageError, match="AdaDeep compresses .*not a Classifier in integers"):
         Menu(quantise(trained, dataset.validation.images[:50]))
     with pytest.raises(UsageError, match="not a subgraph; give the model it was made from"):
-        Menu(subgraph(trained, {}, 0.5))
+        Menu(subgraph(trained, {"net.0": np.zeros((6, 14, 14))}, 0.5))
     bare = Classifier(filled(Sequential([Flatten(), Dense(4, 2)]), np.random.default_rng(0)), (1, 2, 2), names(2))
     with pytest.raises(UsageError, match="no convolution or dense layer that a compression would make smaller"):
         Menu(bare)
