@@ -204,18 +204,26 @@ def test_first_takes_equal_steps():
     assert first(split, 4).labels.tolist() == [0, 3, 6, 9] and len(first(split, 99)) == 10
 
 
-@pytest.mark.parametrize("form, shape", [(FACTS, (1, 28, 28)), (ConvConverterConfig((3, 4), (2, 2), True), (3, 9, 9))])
+@pytest.mark.parametrize("form, shape", [
+    (FACTS, (1, 28, 28)), (recipes.SMALL.form, (1, 28, 28)), (recipes.QUICK_COLOUR.form, (3, 32, 32)),
+    (ConvConverterConfig((9, 9), (2, 2)), (1, 28, 28)), (ConvConverterConfig((14, 14, 14), (2, 2, 2)), (3, 32, 32)),
+    (ConvConverterConfig((8, 16, 24, 32, 32), (2, 2, 1, 1, 2)), (1, 28, 28)),
+    (ConvConverterConfig((3, 4), (2, 2), True), (3, 9, 9))])
 def test_a_converter_with_a_classifier_comes_back_from_its_file_and_runs_in_the_engine(form, shape, tmp_path):
     rng = np.random.default_rng(0)
     made = converter(form, shape)
     model = CBNet(made, caenet(made.encoder, 20, shape, NAMES, rng, pool=True))
     modelfile.save(model, tmp_path / "m.npz")
     back = npcbnet.load(tmp_path / "m.npz")
-    images = rng.integers(0, 256, (5, *shape), np.uint8)
+    images = rng.integers(0, 256, (40, *shape), np.uint8)
     np.testing.assert_array_equal(back.predict_proba(images), model.predict_proba(images))
-    engine = runtime.compile(back)
+    engine, pictures = runtime.compile(back), model.convert(images)
     np.testing.assert_allclose(engine.predict_proba(images), model.predict_proba(images), atol=1e-5)
-    np.testing.assert_allclose(engine.convert(images), model.convert(images), atol=1e-5)
+    for drawing in (engine, runtime.compile(made)):
+        for _ in range(2):  # what a call leaves in its maps must not show in the next
+            np.testing.assert_allclose(drawing.convert(images), pictures, atol=1e-5)
+            for i in range(3):
+                np.testing.assert_allclose(drawing.convert(images[i:i + 1]), pictures[i:i + 1], atol=1e-5)
 
 
 @pytest.mark.parametrize("change", [{"channels": "many"}, {"channels": [3] * 1000, "strides": [1] * 1000},

@@ -10,6 +10,7 @@ from npcbnet import runtime
 from npcbnet.exits import exits_taken, outputs_judged
 from npcbnet.layers import Conv2d, Dense, Flatten, LocalResponseNorm, MaxPool2d, ReLU, Sequential
 from npcbnet.nets import MultiExit, balexnet
+from npcbnet.runtime import context
 from tests.runtime_models import NO_ENGINE, filled, kernels, names, needs_engine, random_multiexit, some_images
 from tests.test_runtime_exits import OF_ENTROPY, TOLERANCE, assert_company_does_not_matter, one_by_one
 
@@ -81,20 +82,43 @@ def test_narrower_vectors_line_up_as_well(target, images, early):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2 ** 40), st.lists(st.integers(0, 3), min_size=2, max_size=5), st.floats(0, 1),
+@given(st.integers(0, 2 ** 40), st.lists(st.integers(0, 3), min_size=2, max_size=7), st.floats(0, 1),
        st.sampled_from([1, 2]))
 def test_random_nets(seed, lengths, share, threads):
     net = random_multiexit(seed, lengths)
     note(f"{net.input_shape} {net.stages!r} {net.branches!r}")
-    images = some_images(np.random.default_rng(seed), net.input_shape, 50)
-    entropies = outputs_judged(net.all_exits(images), np.zeros(50, int))[0]
+    images = some_images(np.random.default_rng(seed), net.input_shape, 120)
+    entropies = outputs_judged(net.all_exits(images), np.zeros(120, int))[0]
     net.thresholds = [between(entropy, min(max(share, 0.01), 0.99)) for entropy in entropies]
     predictor = runtime.compile(net, threads)
     alone = one_by_one(predictor, images)
-    assert_company_does_not_matter(predictor, images, alone, (2, 7, 17, 33, 50))
+    assert_company_does_not_matter(predictor, images, alone, (2, 7, 17, 33, 120))
     if all(np.abs(entropy - threshold).min() > 1e-4 for entropy, threshold in zip(entropies, net.thresholds)):
         np.testing.assert_array_equal(alone[1], net.explain(images).exit)
         np.testing.assert_allclose(alone[3], net.predict_proba(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("exits", [4, 5, 7])
+@pytest.mark.parametrize("seed", range(6))
+def test_no_image_is_left_in_a_line(exits, seed):
+    """Two groups wait behind one exit, and all of the first leave at the next: the second must not be forgotten."""
+    rng = np.random.default_rng(seed)
+    stages = [Sequential([Conv2d(c, 4, 3, pad=1), ReLU()]) for c in [1] + [4] * (exits - 2)]
+    stages += [Sequential([Flatten(), Dense(256, 3)])]
+    branches = [Sequential([Flatten(), Dense(256, 3)]) for _ in range(exits - 1)]
+    for part in (*stages, *branches):
+        filled(part, rng)
+    net = MultiExit(stages, branches, [0.0] * (exits - 1), (1, 8, 8), names(3))
+    images = rng.integers(0, 256, (int(rng.integers(100, 400)), 1, 8, 8), dtype=np.uint8)
+    entropies = outputs_judged(net.all_exits(images), np.zeros(len(images), int))[0]
+    net.thresholds = [between(entropy, rng.choice([0.3, 0.6, 0.9])) for entropy in entropies]
+    right, predictor = net.explain(images), runtime.compile(net)
+    for _ in range(2):
+        answer = predictor.explain(images)
+        np.testing.assert_array_equal(answer.exit, right.exit)
+        np.testing.assert_array_equal(answer.label, right.label)
+    for placed in predictor._places:
+        assert not placed.context[context.LINES::context.LINE].any()
 
 
 def test_an_image_exactly_at_a_later_threshold_stays(images):

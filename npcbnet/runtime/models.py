@@ -98,8 +98,9 @@ def multi_exit(program, model):
     if program.group > 1:
         advance(program, x, len(begins) - 1)
         program.drain = begins[0]
-        program.step("again", CONTEXT, begins[0] - len(program.rows))
-        for row, following in zip(begins, begins[1:]):
+        again = len(program.rows)
+        program.step("again", CONTEXT, begins[0] - again, program.lines)
+        for row, following in zip(begins, [*begins[1:], again]):
             program.rows[row] = (*program.rows[row][:-1], following - row)
 
 

@@ -167,6 +167,7 @@ class Predictor:
                 ctx[place] = 0 if array is None else array.ctypes.data
             ctx[context.IS_FLOAT], ctx[context.COUNT] = images.dtype == np.float32, count
             ctx[context.LAST] = 0
+            ctx[context.LINES::context.LINE] = 0  # whatever the call before has left in the lines
             placed.share(crew[0].counter)
         crew[0].counter[0] = 0
         mine, *theirs = [partial(self._run_native, placed.start) for placed in crew]

@@ -88,8 +88,11 @@ def upsample(program, operation, x, pad):
 
 
 def spread(program, operation, x, pad):
-    """Pixels `stride` apart, zeros between them: the first half of a transposed convolution."""
-    y, stride = program.map(operation.after, pad, more=1), operation.layer.stride  # more: a form of its own
+    """Pixels `stride` apart, zeros between them: the first half of a transposed convolution.
+
+    Nothing writes those zeros, so the map lasts.
+    """
+    y, stride = program.map(operation.after, pad, lasting=True), operation.layer.stride
     program.step("spread", x.corner(), y.corner(), *x.sides, x.row, x.channel, y.row * stride, y.channel,
                  stride * program.group, group=program.group, **program.alone)
     return y
