@@ -18,6 +18,7 @@ import sys
 import npcbnet
 from benchmarks import pi_code, results
 from benchmarks.peer_runtimes.models import MODELS
+from npcbnet.runtime.micro.conv_plane import WRITTEN_OUT
 
 LABEL = "estimate: instruction throughput only, no caches"
 CLOCK_HZ = 1.5e9  # of a Raspberry Pi 4
@@ -56,7 +57,7 @@ def turns(name, fixed, row):
     The places are those of each kernel's docstring.
     """
     if name == "conv_plane":
-        return row[3] * row[4] * row[5] * row[6]
+        return row[3] * row[4] * row[5] * row[6] * (fixed["kernel"] if fixed["kernel"] > WRITTEN_OUT else 1)
     if name == "conv_outputs":
         return row[6] * row[7] * row[8] * -(-row[14] // fixed["down"]) * -(-row[15] // fixed["across"])
     if name == "conv_group":

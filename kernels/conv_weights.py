@@ -108,7 +108,7 @@ def _by_phase(x, stride):
 
 @jit
 def _list_taps(shape, K, top, left, l, x_at, w_at):
-    """Fill x_at and w_at for _mix with the taps of kernel column l; returns how many.
+    """Fill x_at and w_at for _products with the taps of kernel column l; returns how many.
 
     The output row's window begins at image row `top`; left: the image column that the first output sees through l.
     Taps above or below the image are left out.

@@ -82,6 +82,9 @@ def _states(entropy, right_early, right_late, others=0, others_right=0):
 
     entropy, right_early, right_late (N,) as in `screen`; others: images beside these, and how many of them are right.
     """
+    can_leave = leaves(entropy, math.inf)  # NaN never does: no threshold, but an image like the others
+    others, others_right = others + np.sum(~can_leave), others_right + right_late[~can_leave].sum()
+    entropy, right_early, right_late = entropy[can_leave], right_early[can_leave], right_late[can_leave]
     # Between two neighbouring entropies nothing changes, so only the points just above one, and 0, need to be tried.
     candidates = np.concatenate([[0.0], np.nextafter(np.sort(entropy), np.inf)])
     order = np.argsort(entropy, kind="stable")

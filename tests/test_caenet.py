@@ -14,8 +14,9 @@ import npcbnet
 from npcbnet import conversion, modelfile, runtime
 from npcbnet.caenet import recipe as recipes
 from npcbnet.caenet.run import first
-from npcbnet.caenet.stages import reconstruction_loss
+from npcbnet.caenet.stages import Stages, reconstruction_loss
 from npcbnet.caenet.transfer import HeadTask, dead
+from npcbnet.compress.retrain import logits
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.errors import ModelFileError, ShapeError
@@ -157,6 +158,16 @@ def test_a_checkpoint_of_another_encoder_is_refused(scene, tmp_path):
     fit(tasks[0], images[:64], Plan(1), stage="head", quiet=True, checkpoint=tmp_path / "c.npz")
     with pytest.raises(npcbnet.NpcbnetError, match="task"):
         fit(tasks[1], images[:64], Plan(1), stage="head", quiet=True, checkpoint=tmp_path / "c.npz")
+
+
+def test_a_network_learns_from_the_baseline_that_it_is_given(tmp_path):
+    part = Split(*digits.generate(20, seed=1))
+    stages = Stages(Run("digits", net="caenet"), Dataset("digits", "drawn", part, part, part, NAMES), tmp_path)
+    first_one, other, pupil = (thin((1, 28, 28), NAMES, np.random.default_rng(seed), (5,)) for seed in range(3))
+    for teacher in (first_one, other, first_one):
+        task = stages._distilled(pupil, teacher)
+        np.testing.assert_array_equal(task.teacher, logits(teacher, part.images))
+        assert stages._distilled(pupil, teacher).teacher is task.teacher  # computed once
 
 
 def test_the_thin_network_has_the_size_of_our_notes():

@@ -12,6 +12,7 @@ from npcbnet.evaluate.caenet import clusters
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import Dense, Flatten, Sequential, initialise
 from npcbnet.nets import Classifier, alexnet, lenet, mobilenetv2
+from npcbnet.nets.vgg16 import vgg16_layers
 from tests.made_up_clusters import blobs, made_split
 from tests.real_images import real
 
@@ -46,6 +47,9 @@ def test_features_of_larger_nets():
     last = clustering.after_convolution(net.net, 5)
     assert clustering.features_at(net, images, last).shape == (2, 8 * 4 * 4)
     assert isinstance(net.net[last], Flatten) and clustering.after_convolution(net.net, 1) == 3
+    for batch_norm in (False, True):  # CAE-Net, section III-A2: from VGG16's 13th layer, of shape (1, 1, 512)
+        vgg = vgg16_layers((3, 32, 32), 1000, hidden=(4096, 4096), batch_norm=batch_norm)
+        assert vgg[:clustering.after_convolution(vgg, 13)].output_shape((3, 32, 32)) == (512, 1, 1)
     mobile = mobilenetv2((3, 32, 32), NAMES, rng, stages=((1, 8, 1, 1),), first=8, last=20)
     assert penultimate(mobile, images).shape == (2, 20)
 

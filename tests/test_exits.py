@@ -119,6 +119,25 @@ def test_the_choice_is_within_its_cost_and_no_single_change_nor_screening_beats_
             assert row.accuracy < target or macs_of(row.exit_rates) >= macs_of(best.exit_rates) - 1e-9
 
 
+@pytest.mark.parametrize("exits", [1, 2, 3])
+def test_an_image_without_an_entropy_stays_and_counts(exits):
+    """A network whose sums overflow for an image answers NaN: it is an image like the others, but never leaves."""
+    entropies, right = several(exits, exits, 40)
+    entropies[:, 7] = entropies[0, 9] = np.nan
+    right[-1, 7] = True
+    thresholds = choose(entropies, right, macs_of, cost=0.05)
+    assert np.isfinite(thresholds).all() and exits_taken(entropies, thresholds)[7] == exits + 1
+    assert outcome(entropies, right, thresholds).accuracy >= right[-1].mean() - 0.05
+    everyone = np.ones(40, bool)
+    threshold = calibrate(entropies[0], everyone, everyone, target_accuracy=1)
+    assert threshold == np.nextafter(np.nanmax(entropies[0]), np.inf)
+    assert calibrate(entropies[0], everyone, everyone, exit_rate=38 / 40) == threshold
+    with pytest.raises(UsageError, match="exit rate"):
+        calibrate(entropies[0], everyone, everyone, exit_rate=39 / 40)
+    assert calibrate(np.full(3, np.nan), everyone[:3], everyone[:3], target_accuracy=1) == 0
+    assert choose(np.full((exits, 3), np.nan), np.ones((exits + 1, 3), bool), macs_of) == (0,) * exits
+
+
 def test_screening_tries_branchynets_product_and_no_more_than_it_can():
     entropies, right = several(0, 2, 50)
     rows = screen_all(entropies, right)

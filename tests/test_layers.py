@@ -424,6 +424,7 @@ SIZES = {"conv2d": ("in_channels", "out_channels", "kernel", "stride", "pad", "g
          "dense": ("in_features", "out_features"),
          "maxpool2d": ("kernel", "stride", "pad"), "avgpool2d": ("kernel", "stride", "pad"),
          "batchnorm2d": ("channels",), "localresponsenorm": ("size",),
+         "padchannels": ("before", "after"),
          "convtranspose2d": ("in_channels", "out_channels", "kernel", "stride", "pad", "output_padding", "groups")}
 
 

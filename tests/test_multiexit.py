@@ -1,5 +1,6 @@
 """Nets with several early exits: B-AlexNet's published size, real exits, joint training, thresholds, model files."""
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from npcbnet import judge, predict, report
 from npcbnet.errors import ModelFileError, ShapeError
 from npcbnet.exits import choose, exits_taken, outputs_judged
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Sequential, initialise
+from npcbnet.layers import (BatchNorm2d, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, ReLU, Sequential,
+                            initialise)
 from npcbnet.losses import cross_entropy
 from npcbnet.nets import MultiExit, balexnet, branchynet_lenet, cut_at_exit, lightweight
-from npcbnet.nets import multiexit
+from npcbnet.nets import model as nets_model
 from npcbnet.training import BranchyNetTask, ClassifierTask, Plan, fit
 from tests.test_modelfile_hostile import pack, refused, unpack
 
@@ -89,7 +91,7 @@ def test_an_image_is_answered_by_the_first_exit_that_is_sure(monkeypatch):
 
 
 def test_an_answer_does_not_depend_on_the_company(monkeypatch):
-    monkeypatch.setattr(multiexit, "WAITING", 1)
+    monkeypatch.setattr(nets_model, "LARGEST_MAP", 7 * 8 * 2 * 8 * 8)  # seven images at a time
     images, _ = blobs()
     net, _ = halves(small_net(), images)
     whole = net.explain(images)
@@ -98,6 +100,28 @@ def test_an_answer_does_not_depend_on_the_company(monkeypatch):
         for field in ("exit", "label", "entropy", "confidence"):
             np.testing.assert_array_equal(getattr(part, field), getattr(whole, field)[:size])
     assert net.explain(images[:0]).exit.shape == (0,)
+
+
+def test_few_large_maps_wait_for_a_stage(monkeypatch):
+    """Images whose maps are large go through a later stage as soon as they are as many as go through the first."""
+    monkeypatch.setattr(nets_model, "LARGEST_MAP", 4 * 16 * 32 * 32)  # four images at a time
+    rng, shape = np.random.default_rng(0), (1, 32, 32)
+    stages = [initialise(Sequential(layers), rng) for layers in (
+        [Conv2d(1, 16, 1), ReLU()], [ReLU()], [GlobalAvgPool2d(), Flatten(), Dense(16, 3)])]
+    branches = [initialise(Sequential([GlobalAvgPool2d(), Flatten(), Dense(16, 3)]), rng) for _ in range(2)]
+    net = MultiExit(stages, branches, (0.0, 0.0), shape, NAMES)
+    images = rng.integers(0, 256, (67 if COMPILED else 3, *shape), dtype=np.uint8)
+    seen, forward = [], stages[1].forward
+    net.predict(images[:5])
+    monkeypatch.setattr(stages[1], "forward", lambda x, *rest: seen.append(len(x)) or forward(x, *rest))
+    tracemalloc.start()
+    try:
+        answer = net.explain(images)
+        largest = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert set(answer.exit) == {3} and seen == ([4] * 16 + [3] if COMPILED else [1] * 3)
+    assert largest < 24 * 4 * 16 * 32 * 32  # bytes of 24 images' maps; all together have 67
 
 
 def test_one_early_exit_is_a_branchynet():

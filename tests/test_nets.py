@@ -5,8 +5,9 @@ import pytest
 from npcbnet.errors import NpcbnetError, ShapeError
 from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential, initialise
-from npcbnet.nets import (TABLE_I, CBNet, Classifier, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight,
-                          truncate)
+from npcbnet.nets import (TABLE_I, CBNet, Classifier, ConvConverter, ConvConverterConfig, Converter, ConverterConfig,
+                          branchynet_lenet, lenet, lightweight, truncate)
+from npcbnet.nets import model as nets_model
 from npcbnet.nets.images import as_images
 
 NAMES = tuple("0123456789")
@@ -193,6 +194,22 @@ def test_every_form_of_converter_makes_pictures(form, rng):
     raw, _, _ = converter.forward(np.full((2, *shape), 0.5, np.float32))
     if form.output == "softmax":
         np.testing.assert_allclose(raw.sum(axis=(1, 2, 3)), 50, rtol=1e-4)
+
+
+@pytest.mark.skipif(not COMPILED, reason="images go one by one without compilation")
+def test_a_converter_of_large_maps_takes_few_images_at_a_time(rng, monkeypatch):
+    shape = (1, 20, 20)
+    made = ConvConverter(ConvConverterConfig((32, 4), (1, 2)), shape).initialise(rng)
+    model = CBNet(made, lenet(shape, NAMES, rng))
+    assert made.peak() == 32 * 20 * 20 == model.converter.encoder.peak(shape)
+    assert Converter(FAST, (1, 28, 28)).peak() == 28 * 28
+    images, seen, forward = some_images(rng, 10, shape), [], made.encoder.forward
+    whole = model.explain(images)
+    monkeypatch.setattr(nets_model, "LARGEST_MAP", 3 * made.peak())
+    monkeypatch.setattr(made.encoder, "forward", lambda x, *rest: seen.append(len(x)) or forward(x, *rest))
+    np.testing.assert_array_equal(model.convert(images), whole.converted)
+    np.testing.assert_array_equal(model.explain(images).label, whole.label)
+    assert seen == [3, 3, 3, 1] * 2
 
 
 def test_a_residual_converter_that_adds_nothing_changes_nothing(rng):

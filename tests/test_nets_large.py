@@ -10,12 +10,11 @@ import npcbnet
 from npcbnet.errors import UsageError
 from npcbnet.gradcheck import gradcheck
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Dropout, Flatten, PadChannels, ReLU, Residual, initialise
+from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Dropout, PadChannels, ReLU, Residual, initialise
 from npcbnet.nets import Classifier, alexnet, mobilenetv2, resnet18, resnet32, resnet50, vgg16
-from npcbnet.nets.images import as_floats
 from npcbnet.nets.mobilenetv2 import IMAGENET_STAGES, STAGES, inverted_residual, mobilenetv2_layers
 from npcbnet.nets.resnet import CIFAR_CHANNELS, bottleneck, resnet_layers
-from npcbnet.nets.vgg16 import features, vgg16_layers
+from npcbnet.nets.vgg16 import vgg16_layers
 from npcbnet.training import ClassifierTask, Plan, fit
 
 CIFAR, NAMES = (3, 32, 32), tuple("0123456789")
@@ -135,19 +134,6 @@ def test_vgg16_is_built_as_in_the_paper():
     assert [layer.out_features for layer in net if isinstance(layer, Dense)] == [4096, 4096, 1000]
     assert sum(isinstance(layer, Dropout) for layer in net) == 2
     assert sum(isinstance(layer, BatchNorm2d) for layer in vgg16_layers(CIFAR, 10)) == 13
-
-
-def test_the_13th_layer_of_vgg16():
-    """CAE-Net, section III-B: a feature map of shape (1, 1, 512) for 32 x 32 images."""
-    model = vgg16(CIFAR, NAMES, np.random.default_rng(0), batch_norm=False)
-    part = features(model)
-    assert part.output_shape(CIFAR) == (512, 1, 1)
-    assert sum(isinstance(layer, Conv2d) for layer in part) == 13 and len(part) == 31
-    assert all(mine is layer for mine, layer in zip(part, model.net))
-    x = as_floats(np.random.default_rng(1).integers(0, 256, (2, *CIFAR), dtype=np.uint8))
-    rest = model.net[len(part):]
-    assert isinstance(rest[0], Flatten)
-    np.testing.assert_array_equal(rest.forward(part.forward(x)[0])[0], model.net.forward(x)[0])
 
 
 def test_resnets_are_built_as_in_the_paper():

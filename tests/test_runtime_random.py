@@ -16,6 +16,7 @@ from npcbnet.nets.resnet import bottleneck, resnet_layers
 from npcbnet.nets.vgg16 import vgg16
 from tests.runtime_models import (TARGETS, assert_same_logits, filled, kernels, names, needs_engine, random_classifier,
                                   some_images)
+from tests.test_runtime_strided import asked_by
 
 pytestmark = needs_engine
 
@@ -111,6 +112,25 @@ READ_AGAIN = {
                           Clip(0.1, 0.9)],
     "strides": [around(Conv2d(4, 7, 3, 2, 1), BatchNorm2d(7), ReLU6(), shortcut=[Conv2d(4, 7, 1, 2), BatchNorm2d(7)]),
                 around(Conv2d(7, 7, 3, pad=1, groups=7), Clip(0.1, 0.9), Conv2d(7, 7, 1))]}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("before, after", [(1, 2), (0, 700), (700, 0), (300, 41)])
+def test_channels_of_zeros_are_not_written(before, after, target):
+    """However many they are, x's own channels are copied and that is all; what the call before has left does not show.
+    """
+    from npcbnet.runtime.predictor import Predictor
+    rng, shape, more = np.random.default_rng(6), (2, 5, 3), before + after
+    layers = [Conv2d(2, 3, 3, pad=1), Sigmoid(), PadChannels(before, after), Conv2d(3 + more, 4, 3, pad=1), ReLU(),
+              PadChannels(after, before), Tanh(), Flatten(), Dense((4 + more) * 15, 5)]
+    model = Classifier(filled(Sequential(layers), rng), shape, names(5))
+    assert [fixed.get("what") for _, fixed in asked_by(model, target)].count("clamp") == 2
+    predictor = Predictor(model, kernels=kernels(target))
+    for kind in ("dense", "flat", "ink"):
+        images = some_images(rng, shape, 18, kind)
+        right = model.predict_proba(images)
+        assert_same_logits(predictor.predict_proba(images), right)
+        assert_same_logits(predictor.predict_proba(images[:1]), right[:1])
 
 
 @pytest.mark.parametrize("target", TARGETS)

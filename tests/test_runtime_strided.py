@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from npcbnet.compress.quantise import quantise
 from npcbnet.layers import (AvgPool2d, Clip, Conv2d, Dense, Flatten, GlobalAvgPool2d, MaxPool2d, ReLU, ReLU6, Residual,
                             Sequential)
 from npcbnet.nets import Classifier
@@ -89,6 +90,40 @@ def test_every_form_computes_the_same(target, monkeypatch):
 
             monkeypatch.setattr(costs, "cheapest", forced)
             assert_layers_answers(model, target, count=1)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_large_kernels(target, monkeypatch):
+    """More taps than are written out one by one: in each form, with groups and a maximum, depthwise, quantised."""
+    from npcbnet.runtime.steps import costs
+    rng = np.random.default_rng(5)
+    for form in ("plane", "outputs"):
+        monkeypatch.setattr(costs, "cheapest", lambda *_, form=form: form)
+        for layers, shape in (([Conv2d(3, 7, 13, 1, 6)], (3, 14, 15)),
+                              ([Conv2d(4, 6, 12, 2, 5, groups=2), ReLU()], (4, 17, 13)),
+                              ([Conv2d(3, 3, 15, 1, 7, groups=3), ReLU()], (3, 15, 12))):
+            model = classifier(layers, shape, rng)
+            assert f"conv_{form}" in [name for name, _ in asked_by(model, target)]
+            assert_layers_answers(model, target, count=1)
+    assert_layers_answers(classifier([Conv2d(2, 5, 13, 1, 6), MaxPool2d(2)], (2, 15, 15), rng), target, count=1)
+    model = quantise(classifier([Conv2d(3, 5, 12, 1, 5), ReLU()], (3, 13, 13), rng),
+                     some_images(rng, (3, 13, 13), 20))
+    assert ("conv_plane", 12) in [(name, fixed.get("kernel")) for name, fixed in asked_by(model, target)]
+    assert_layers_answers(model, target, count=1)
+
+
+def test_the_code_does_not_grow_with_a_large_kernels_square():
+    """A kernel of 31 x 31 has 8 times as many taps as one of 11 x 11; all of them in the code take a minute."""
+    library, rng = kernels("host"), np.random.default_rng(6)
+    lengths = {11: [], 31: []}
+    for kernel, found in lengths.items():
+        plain = [Conv2d(2, 10, kernel)]
+        models = [classifier(layers, (2, 36, 36), rng)
+                  for layers in (plain, [*plain, MaxPool2d(2)], [Conv2d(2, 2, kernel, groups=2)])]
+        models.append(quantise(models[0], some_images(rng, (2, 36, 36), 4)))
+        for model in models:
+            found.append(sum(len(library.text(name, **fixed)) for name, fixed in asked_by(model, "host")))
+    assert all(large < 3 * small for small, large in zip(*lengths.values())), lengths
 
 
 @pytest.mark.parametrize("target", TARGETS)

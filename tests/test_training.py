@@ -1,14 +1,15 @@
 """The training loop: same bits on any number of threads and after a stop, a clear end when the loss is no number."""
-import ctypes
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from npcbnet import training
 from npcbnet.data.augment import flipped, shifted
 from npcbnet.errors import TrainingError
 from npcbnet.gradcheck import gradcheck
@@ -262,8 +263,63 @@ def test_memory_is_kept_between_shards_and_given_back_at_the_end():
     assert again < 0.2 and after > 0.5
 
 
+OPTIONS = """
+import ctypes
+import threading
+from pathlib import Path
+import numpy as np
+from npcbnet.training import kept_memory
+
+library = ctypes.CDLL(None)
+library.malloc.restype = library.fopen.restype = ctypes.c_void_p
+
+def told():
+    file = ctypes.c_void_p(library.fopen(b"malloc.xml", b"w"))
+    library.malloc_info(0, file)
+    library.fclose(file)
+    return Path("malloc.xml").read_text()
+
+def by_mmap():
+    return int(told().rsplit('type="mmap" count="', 1)[1].split('"')[0])
+
+def arenas():
+    asked, go = threading.Barrier(5), threading.Event()
+    def work():
+        library.malloc(5000)
+        asked.wait()
+        go.wait()
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    asked.wait()
+    count = told().count("<heap nr")
+    go.set()
+    for thread in threads:
+        thread.join()
+    return count
+
+with kept_memory():
+    before = by_mmap()
+    kept = np.ones(16 << 20, np.uint8)
+    inside = by_mmap() - before
+before = by_mmap()
+arrays = [np.ones(16 << 20, np.uint8) for _ in range(4)]
+print(inside, by_mmap() - before, arenas())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep memory")
+def test_the_process_does_not_stay_as_training_wants_it(tmp_path):
+    """Behind training large arrays come from the system again, and threads have arenas of their own."""
+    done = subprocess.run([sys.executable, "-c", OPTIONS], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
+    assert done.returncode == 0, done.stderr
+    inside, after, arenas = map(int, done.stdout.split())
+    assert inside == 0 and after == 4 and arenas > 1
+
+
 def test_where_the_c_library_is_another_nothing_is_kept(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(training, "ctypes", SimpleNamespace(CDLL=lambda name: object()))
     with kept_memory():
         assert trained(epochs=1)[1]
 

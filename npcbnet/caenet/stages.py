@@ -18,6 +18,7 @@ class Stages(pipeline.Stages):
     def __init__(self, run, dataset, out, threads=1, quiet=False):
         super().__init__(run, dataset, out, threads, quiet)
         self.chosen = recipes.recipe(dataset, run.quick)
+        self._taught = None, None  # the last teacher, and its answers to the training images
 
     def epochs(self, part):
         """How many epochs a part trains: "converter", "head", "tune" or "thin"."""
@@ -111,10 +112,11 @@ class Stages(pipeline.Stages):
 
     def _distilled(self, model, baseline):
         """The task of a whole network that learns from labels and from the baseline's answers."""
-        train = self.dataset.train
-        if not hasattr(self, "_lessons"):
-            self._lessons = logits(baseline, train.images)
-        return ClassifierTask(model.net, train.labels, self._lessons, self.chosen.temperature, self.chosen.hard)
+        train, (teacher, lessons) = self.dataset.train, self._taught
+        if teacher is not baseline:
+            lessons = logits(baseline, train.images)
+            self._taught = baseline, lessons
+        return ClassifierTask(model.net, train.labels, lessons, self.chosen.temperature, self.chosen.hard)
 
 
 def accuracy(model, split, threads=1):

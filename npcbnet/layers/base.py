@@ -11,6 +11,8 @@ import numpy as np
 
 from npcbnet.errors import ShapeError
 
+MAY_BE_ZERO = ("pad", "output_padding", "before", "after")  # fields that are paddings
+
 
 class Layer(ABC):
     """One operator: its parameters, forward, backward, output shape and cost.
@@ -107,9 +109,9 @@ def aligned_empty(shape, dtype):
 
 
 def positive(name, **values):
-    """Raise ShapeError unless every value is a whole number of at least 1 (of at least 0 for paddings)."""
+    """Raise ShapeError unless every value is a whole number of at least 1 (of at least 0 for those in MAY_BE_ZERO)."""
     for field, value in values.items():
-        least = 0 if field in ("pad", "output_padding") else 1
+        least = 0 if field in MAY_BE_ZERO else 1
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ShapeError(f"{name}: {field} must be a whole number of at least {least}, not {value!r}")
 

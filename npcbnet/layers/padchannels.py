@@ -12,8 +12,7 @@ class PadChannels(Layer):
 
     def __init__(self, before=0, after=0):
         super().__init__()
-        positive("PadChannels", pad=before)
-        positive("PadChannels", pad=after)
+        positive("PadChannels", before=before, after=after)
         self.before, self.after = int(before), int(after)
 
     def output_shape(self, shape):

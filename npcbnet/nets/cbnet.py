@@ -23,6 +23,7 @@ class CBNet(Model):
                              f"the classifier takes {classifier.input_shape}")
         self.converter, self.classifier = converter, classifier
         self.encoder, self.decoder, self.net = converter.encoder, converter.decoder, classifier.net
+        self._peak = max(converter.peak(), self.net.peak(self.input_shape))
 
     def config(self):
         """JSON values that from_config rebuilds the net from."""
@@ -54,7 +55,7 @@ class CBNet(Model):
     def _run(self, images):
         p, entropy, exits = self._empty_answer(len(images))
         converted = np.empty((len(images), *self.input_shape), np.float32)
-        for here, x in chunks(images):
+        for here, x in chunks(images, self._peak):
             converted[here] = picture = self.converter.picture(self.converter.forward(x)[0])
             p[here], entropy[here] = probabilities_and_entropy(self.net.forward(picture)[0])
         return p, entropy, exits, converted

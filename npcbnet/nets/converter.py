@@ -107,6 +107,10 @@ class Converter:
         """Multiply-adds for one image."""
         return self.encoder.macs(self.input_shape) + self.decoder.macs(self.encoder.output_shape(self.input_shape))
 
+    def peak(self):
+        """Values of one image in the largest map that forward makes."""
+        return max(self.encoder.peak(self.input_shape), self.decoder.peak(self.encoder.output_shape(self.input_shape)))
+
     def forward(self, x, train=False, rng=None):
         """x (N, C, H, W) in 0..1 -> raw (N, C, H, W), code (N, D), backward.
 
@@ -137,6 +141,6 @@ class Converter:
         """Images as for `predict` -> converted images (N, C, H, W) float32 in 0..1. Raises ShapeError."""
         images = as_images(images, self.input_shape)
         converted = np.empty((len(images), *self.input_shape), np.float32)
-        for here, x in chunks(images):
+        for here, x in chunks(images, self.peak()):
             converted[here] = self.picture(self.forward(x)[0])
         return converted

@@ -143,13 +143,17 @@ def together():
     return 64 if compiled() else 1
 
 
-def chunks(images, peak=0):
-    """(slice, float images (n, C, H, W)) one after the other, n at most together().
+def chunk_size(shape, peak=0):
+    """How many images (C, H, W) go through a net at once: at most together(), fewer where its maps are large.
 
     peak: values of one image in the net's largest map, where that may be more than 8 for each value of the image.
     """
-    values = max(1, peak, 8 * int(np.prod(images.shape[1:])))
-    size = max(1, min(together(), LARGEST_MAP // values))
+    return max(1, min(together(), LARGEST_MAP // max(1, peak, 8 * math.prod(shape))))
+
+
+def chunks(images, peak=0):
+    """(slice, float images (n, C, H, W)) one after the other, n at most chunk_size(images.shape[1:], peak)."""
+    size = chunk_size(images.shape[1:], peak)
     for start in range(0, len(images), size):
         here = slice(start, min(start + size, len(images)))
         yield here, as_floats(images[here])

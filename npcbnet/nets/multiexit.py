@@ -12,10 +12,9 @@ from npcbnet.errors import ShapeError
 from npcbnet.exits import leaves, probabilities_and_entropy
 from npcbnet.layers import Sequential, from_config
 from npcbnet.nets.classifier import Classifier
-from npcbnet.nets.model import Model, check_logits, chunks, together
+from npcbnet.nets.model import Model, check_logits, chunk_size, chunks
 
 MOST_EXITS = 16
-WAITING = 16  # chunks of images that may wait for a stage before it runs, so that it runs on full ones
 
 
 class MultiExit(Model):
@@ -111,16 +110,15 @@ class MultiExit(Model):
     def _run(self, images):
         answer = self._empty_answer(len(images))
         lines = [[] for _ in self.branches]  # what waits for the second stage, the third, ...
+        size = chunk_size(self.input_shape, self._peak)
         for here, x in chunks(images, self._peak):
             self._run_stage(1, x, np.arange(here.start, here.stop), answer, lines)
+            least = 1 if here.stop == len(images) else size  # a stage runs on full chunks until no image is left
             for number, line in enumerate(lines, 2):
-                waiting = sum(len(places) for _, places in line)
-                if waiting >= WAITING * together() or (waiting and here.stop == len(images)):
+                while sum(len(places) for _, places in line) >= least:
                     x, places = (np.concatenate(column) for column in zip(*line))
-                    line.clear()
-                    for start in range(0, waiting, together()):
-                        some = slice(start, start + together())
-                        self._run_stage(number, x[some], places[some], answer, lines)
+                    line[:] = [(x[size:], places[size:])]
+                    self._run_stage(number, x[:size], places[:size], answer, lines)
         return *answer, None
 
     def _run_stage(self, number, x, places, answer, lines):

@@ -41,13 +41,3 @@ def vgg16_layers(input_shape, classes, stages=STAGES, hidden=(512, 512), batch_n
         layers += [Dense(previous, size), ReLU(), Dropout(dropout)]
         previous = size
     return Sequential([*layers, Dense(previous, classes)])
-
-
-def features(model):
-    """The convolutions and pools of a VGG16: a Sequential that shares its weights, (N, 3, H, W) -> (N, 512, P, Q).
-
-    `features(model).forward(x)[0]` is what stands behind "the 13th layer", of shape (1, 1, 512) for 32 x 32 pixels, on
-    which CAE-Net clusters images (section III-B). x: float pixels in 0..1.
-    """
-    end = next(i for i, layer in enumerate(model.net) if isinstance(layer, Flatten))
-    return model.net[:end]

@@ -11,6 +11,8 @@ fixed: kernel, stride, vectors. w is (C, K, K).
 from npcbnet.runtime.micro.finish_plane import lanes_below, picked
 from npcbnet.runtime.micro.vectors import clamp
 
+LARGEST = 11  # kernel: all its taps follow each other in the code, and 63 x 63 would take most of a minute to compile
+
 
 def write(f, kernel, stride, vectors):
     """The function's text."""

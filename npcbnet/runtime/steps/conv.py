@@ -1,7 +1,7 @@
 """Convolutions: for a group of images or a single one, by Winograd's way or straight."""
 import numpy as np
 
-from npcbnet.runtime.micro import winograd
+from npcbnet.runtime.micro import depthwise_one, winograd
 from npcbnet.runtime.micro.conv_outputs import widths
 from npcbnet.runtime.steps import costs, packing
 from npcbnet.runtime.target import tile
@@ -24,8 +24,9 @@ def form(program, operation, x, pad):
 
 
 def is_depthwise(operation):
-    """Has every channel a convolution of its own (and no maximum behind it)?"""
-    return len(operation.weight) == operation.before[0] == operation.window[2] and not operation.pool
+    """Has every channel a convolution of its own, not too large a one (and no maximum behind it)?"""
+    F, _, K, _ = operation.weight.shape
+    return F == operation.before[0] == operation.window[2] and K <= depthwise_one.LARGEST and not operation.pool
 
 
 def result(program, operation, pad, more=0):
