@@ -65,7 +65,8 @@ def test_make_refuses_what_it_does_not_make(kind):
     (["--int8"], "--quick"), (["--float16"], "--quick"), (["--prune", "0.5"], "--quick"),
     (["--prune", "0.5"], "--dense-only"), (["--subflow", "0.5"], "--dense-only"), (["--slo-ms", "1"], "--dense-only"),
     (["--int8"], "--save-anyway"), (["--connections", "0.5"], "--save-anyway")])
-def test_an_option_without_effect_is_refused(options, more, capsys):
+def test_an_option_without_effect_is_refused(options, more, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     assert main(["digits-lenet", *options, more]) == 2
     error = capsys.readouterr().err
     assert f"{more} goes with" in error and error.count("\n") == 1
