@@ -4,10 +4,11 @@ import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from npcbnet import recipes
-from npcbnet.clustering import METHODS, check_method
+from npcbnet import modelfile, recipes
+from npcbnet.clustering import METHODS, check_method, convolutional
 from npcbnet.errors import UsageError
 from npcbnet.files import write_text
+from npcbnet.nets import Classifier
 
 RUN_FILE = "run.json"
 QUICK_EPOCHS = 3
@@ -20,7 +21,8 @@ class Run:
     """The options that decide a run's result; stored as run.json, so that --resume needs no others.
 
     net: "cbnet" or "caenet". threshold: "auto" (validation decides), "paper", or nats as a number. epochs None: the
-    recipes' own. clustering, clusters: of CAE-Net (clustering.Options; clusters None: the recipe's).
+    recipes' own. Of CAE-Net: clustering, clusters (clustering.Options; clusters None: the recipe's); features: a model
+    file or pretrained name, whose convolutions tell which images are alike (None: the baseline tells).
     """
 
     dataset: str
@@ -33,6 +35,7 @@ class Run:
     net: str = "cbnet"
     clustering: str = "k-means"
     clusters: int | None = None
+    features: str | None = None
 
     @classmethod
     def of(cls, options):
@@ -41,12 +44,13 @@ class Run:
         names = tuple(recipes.RECIPES) if "all" in wanted else tuple(dict.fromkeys(wanted))
         if options.net != "cbnet" and (options.recipe or options.threshold != "auto"):
             raise UsageError(f"--recipe and --threshold are CBNet's; leave them out with --net {options.net}")
-        if options.net != "caenet" and (options.clustering != "k-means" or options.clusters is not None):
-            raise UsageError("--clustering and --clusters are CAE-Net's; add --net caenet")
+        own = options.clustering != "k-means", options.clusters is not None, options.features is not None
+        if options.net != "caenet" and any(own):
+            raise UsageError("--clustering, --clusters and --features are CAE-Net's; add --net caenet")
         epochs = QUICK_EPOCHS if options.quick and options.epochs is None else options.epochs
         run = cls(options.dataset, names, epochs, options.seed, options.threshold,
                   tuple(options.shape) if options.shape else None, options.quick, options.net, options.clustering,
-                  options.clusters)
+                  options.clusters, options.features)
         run.check()
         if run.clustering != "k-means" and run.clusters is not None:
             raise UsageError(f"--clusters goes with k-means; leave it out with --clustering {run.clustering}")
@@ -58,6 +62,8 @@ class Run:
         whole = (int, type(None))
         if not isinstance(self.dataset, str) or not isinstance(self.quick, bool):
             raise UsageError("dataset must be a text and quick true or false")
+        if not isinstance(self.features, (str, type(None))):
+            raise UsageError(f"--features is the name or path of a model, not {self.features!r:.40}")
         if not isinstance(self.epochs, whole) or self.epochs is not None and self.epochs < 1:
             raise UsageError(f"--epochs must be at least 1, not {self.epochs}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2 ** 63:
@@ -81,12 +87,28 @@ class Run:
         words += ["--net", self.net] if self.net != "cbnet" else []
         words += ["--clustering", self.clustering] if self.clustering != "k-means" else []
         words += ["--clusters", str(self.clusters)] if self.clusters is not None else []
+        words += ["--features", self.features] if self.features is not None else []
         words += ["--recipe", *self.recipes] if self.recipes != ("fast",) else []
         words += ["--epochs", str(self.epochs)] if self.epochs != (QUICK_EPOCHS if self.quick else None) else []
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--threshold", self.threshold] if self.threshold != "auto" else []
         words += ["--shape", *map(str, self.shape)] if self.shape else []
         return "python -m npcbnet.train " + shlex.join(words + (["--quick"] if self.quick else []))
+
+
+def viewer(run, dataset):
+    """The Classifier that run.features names, None where it names none.
+
+    Raises UsageError where it cannot look at the Dataset's images, and what modelfile.load raises.
+    """
+    if run.features is None:
+        return None
+    model = modelfile.load(run.features)
+    if not isinstance(model, Classifier) or model.input_shape != dataset.input_shape:
+        raise UsageError(f"--features {run.features}: this takes a Classifier of images {dataset.input_shape}, not a "
+                         f"{type(model).__name__} of {model.input_shape}; with --size npcbnet.import_weights makes one")
+    convolutional(model, dataset.train.images[:1])
+    return model
 
 
 def number(text):

@@ -34,6 +34,9 @@ def parser():
     p.add_argument("--clustering", default="k-means", metavar="METHOD",
                    help="CAE-Net: how each class is divided: k-means (default), cosine, dbscan or hdbscan")
     p.add_argument("--clusters", type=int, metavar="K", help="CAE-Net: clusters a class, with k-means (default: 3)")
+    p.add_argument("--features", metavar="MODEL",
+                   help="CAE-Net: a trained classifier whose convolutions tell which images are alike, such as a VGG16 "
+                   "of npcbnet.import_weights (default: the run's own baseline tells)")
     p.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="bring all images to this shape")
     p.add_argument("--threads", type=int,
                    help="threads (default: one a core, at most 4); the result does not depend on it")
@@ -63,6 +66,7 @@ def start(options):
     run = runs.Run.of(options)
     out = options.out or runs.free_folder("runs", run)
     dataset = data.load(run.dataset, shape=run.shape)
+    runs.viewer(run, dataset)  # says now what could not work later
     runs.begin(run, out)
     return run, out, dataset
 

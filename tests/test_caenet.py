@@ -1,14 +1,12 @@
-"""CAE-Net: the enhanced converting autoencoder, transfer behind a frozen encoder, and a run from start to end."""
+"""CAE-Net: the enhanced converting autoencoder, transfer behind a frozen encoder, recipes."""
 import copy
-import json
-import signal
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npcbnet.kernels._jit import COMPILED
 
 import npcbnet
 from npcbnet import conversion, modelfile, runtime
@@ -21,15 +19,12 @@ from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.errors import ModelFileError, ShapeError
 from npcbnet.gradcheck import gradcheck
-from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import CBNet, Classifier, ConvConverter, ConvConverterConfig, caenet, lenet
 from npcbnet.nets.caenet import head, parts, thin
-from npcbnet.run import Run, begin
-from npcbnet.train import main
+from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
 from tests.test_conversion import ThroughTask, no_input_gradient
-from tests.test_train_command import command, model_bytes, small, stopped  # noqa: F401
 
 NAMES = tuple("0123456789")
 FACTS = ConvConverterConfig((8, 16, 24, 32, 32), (2, 1, 2, 1, 1))  # facts.md, section 5
@@ -252,69 +247,3 @@ def test_a_hostile_form_is_refused(change, tmp_path):
     with pytest.raises((ModelFileError, ShapeError)):
         modelfile.save(model, tmp_path / "m.npz")
         npcbnet.load(tmp_path / "m.npz")
-
-
-WORDS = ("--net", "caenet", "--epochs", 4, "--seed", 5, "--clusters", 2)
-MODELS = ("lenet", "caenet-random", "caenet-transfer", "caenet", "caenet-scratch", "caenet-fast")
-
-
-@pytest.fixture(scope="module")
-def whole(small, tmp_path_factory):  # noqa: F811
-    """One run from start to end."""
-    out = tmp_path_factory.mktemp("caenet")
-    done = command(small, *WORDS, "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out, done
-
-
-def test_a_run_leaves_models_controls_report_and_pictures(whole, small):  # noqa: F811
-    out, done = whole
-    report = json.loads((out / "report.json").read_text())
-    rows = {row["model"]: row for row in report["rows"]}
-    assert tuple(rows) == MODELS and "--net caenet" in report["command"]
-    data = np.load(small)
-    for key, row in rows.items():
-        model = npcbnet.load(out / f"{key}.npz")
-        assert (model.predict(data["x_test"]) == data["y_test"]).mean() == pytest.approx(row["accuracy"], abs=1e-9)
-        assert row["macs"] == model.macs()
-        assert row["dead_activations"] is None if key == "caenet-fast" else 0 <= row["dead_activations"] <= 1
-    assert report["clustering"] == {"method": "k-means", "clusters": [2] * 4}
-    assert report["reconstruction_loss"] > 0 and not list(out.glob("checkpoint-*"))
-    assert npcbnet.load(out / "converter.npz").convert(data["x_test"][:2]).shape == (2, 1, 12, 12)
-    for picture in ("loss.png", "strips-converter.png"):
-        assert (out / picture).stat().st_size > 1000
-    assert "CAE-Net (scratch)" in done.stdout and "faster than LeNet" in (out / "report.md").read_text()
-
-
-@pytest.mark.slow
-def test_a_stopped_run_resumes_to_the_same_bytes(whole, small, tmp_path):  # noqa: F811
-    status, said = stopped((small, *WORDS), tmp_path / "run", "transfer epoch 1/4", signal.SIGKILL)
-    assert status == -9 and "random epoch 4/4" in said
-    done = command("--resume", "--out", tmp_path / "run", "--threads", 2)
-    assert done.returncode == 0, done.stderr
-    assert model_bytes(tmp_path / "run") == model_bytes(whole[0])
-
-
-@pytest.mark.parametrize("words, says", [(("--net", "caenet", "--recipe", "fast"), "--recipe"),
-                                         (("--net", "caenet", "--clusters", "0"), "--clusters"),
-                                         (("--clusters", "3"), "--net caenet"),
-                                         (("--net", "caenet", "--clustering", "cosine", "--clusters", "3"), "k-means"),
-                                         (("--net", "caenet", "--clustering", "stars"), "--clustering")])
-def test_options_of_the_other_net_get_one_line(words, says, tmp_path):
-    done = command("digits", *words, "--out", tmp_path / "run")
-    assert done.returncode == 2 and says in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("method", ["dbscan", "hdbscan"])
-def test_a_missing_scikit_learn_is_told_before_anything_is_trained(method, small, tmp_path, monkeypatch,  # noqa: F811
-                                                                   capsys):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    new, old = tmp_path / "new", tmp_path / "old"
-    begin(Run(str(small), net="caenet", clustering=method), old)  # on another machine
-    for words, out in (([str(small), "--net", "caenet", "--clustering", method], new), (["--resume"], old)):
-        assert main([*words, "--out", str(out)]) == 2
-        error = capsys.readouterr().err
-        assert "npcbnet[cluster]" in error and error.count("\n") == 1
-    assert not new.exists() and [path.name for path in old.iterdir()] == ["run.json"]

@@ -3,7 +3,7 @@ import copy
 
 import numpy as np
 
-from npcbnet import clustering, conversion, pipeline, runtime
+from npcbnet import clustering, conversion, pipeline, run as runs, runtime
 from npcbnet.caenet import recipe as recipes
 from npcbnet.caenet.transfer import HeadTask
 from npcbnet.compress.retrain import logits
@@ -51,8 +51,11 @@ class Stages(pipeline.Stages):
         return conversion.easy_by_entropy(runtime.compile(baseline, self.threads), train.images, train.labels)
 
     def features(self, baseline):
-        """Stage 2: (N, D) what the baseline sees in the training images."""
-        return clustering.penultimate(baseline, self.dataset.train.images, self.threads)
+        """Stage 2: (N, D) what the baseline, or the model that the run names instead, sees in the training images."""
+        model, images = runs.viewer(self.run, self.dataset), self.dataset.train.images
+        if model is None:
+            return clustering.penultimate(baseline, images, self.threads)
+        return clustering.convolutional(model, images, self.threads)
 
     def clusters(self, split, features, method="k-means", clusters=None):
         """Stage 2: the Clustering of the training images, whose EasyHard and features (N, D) these are."""

@@ -8,9 +8,9 @@
 from npcbnet.clustering.classes import Clustering, cluster
 from npcbnet.clustering.density import check_method
 from npcbnet.clustering.elbows import Elbow, elbow, elbow_point
-from npcbnet.clustering.features import after_convolution, features_at, penultimate
+from npcbnet.clustering.features import after_convolution, convolutional, features_at, penultimate
 from npcbnet.clustering.options import METHODS, Options
 from npcbnet.clustering.quality import Quality, quality, silhouette
 
 __all__ = ["METHODS", "Clustering", "Elbow", "Options", "Quality", "after_convolution", "check_method",
-           "cluster", "elbow", "elbow_point", "features_at", "penultimate", "quality", "silhouette"]
+           "cluster", "convolutional", "elbow", "elbow_point", "features_at", "penultimate", "quality", "silhouette"]

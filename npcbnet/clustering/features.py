@@ -23,6 +23,18 @@ def penultimate(classifier: Classifier, images, threads=1):
     return features_at(classifier, images, dense[-1], threads)
 
 
+def convolutional(classifier: Classifier, images, threads=1):
+    """What leaves the classifier's convolutions and their pools, before it is flattened: (N, D) float32.
+
+    Of a VGG16 for 32 x 32 pixels these are the 512 features behind "the 13th layer" on which CAE-Net clusters (section
+    III-A2). Raises UsageError for a network that begins with its dense layers.
+    """
+    flat = [i for i, layer in enumerate(_net(classifier)) if isinstance(layer, Flatten)]
+    if not flat or flat[0] == 0:
+        raise UsageError("this classifier has no convolutions before its dense layers whose output could be features")
+    return features_at(classifier, images, flat[0], threads)
+
+
 def features_at(classifier: Classifier, images, layers, threads=1):
     """What leaves the first `layers` layers of the classifier, flattened: (N, D) float32.
 
