@@ -44,12 +44,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, help="folder of benchmarks.accuracy")
     parser.add_argument("--caenet-runs", type=Path, help="folder of npcbnet.evaluate caenet")
+    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="of these data sets alone (default: all)")
     options = parser.parse_args()
     if not (options.runs or options.caenet_runs):
         parser.error("name at least one folder of trained models")
     for folder, models, suffix in ((options.runs, CBNET, ""), (options.caenet_runs, CAENET, "-caenet")):
         for dataset, names in models.items() if folder else ():
-            for name in names:
+            for name in names if dataset in (options.datasets or models) else ():
                 ship(folder / f"{dataset}{suffix}-0" / f"{name}.npz", dataset, name)
     total = sum(path.stat().st_size for path in modelfile.PRETRAINED.glob("*.npz"))
     print(f"together {total:,} bytes")

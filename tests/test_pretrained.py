@@ -8,9 +8,10 @@ from npcbnet.errors import NpcbnetError
 from npcbnet.kernels._jit import COMPILED
 from tests.real_images import real
 
-KINDS = {"lenet": "classifier", "branchynet": "branchynet", "lightweight": "classifier", "cbnet": "cbnet"}
-NAMES = [f"{dataset}-{kind}" for dataset in ("digits", "fmnist", "mnist") for kind in KINDS]
-NAMES += ["mnist-cbnet-table1", "fmnist-cbnet-table1"]
+KINDS = {"lenet": "classifier", "branchynet": "branchynet", "lightweight": "classifier", "cbnet": "cbnet",
+         "caenet": "classifier"}
+NAMES = [f"{dataset}-{kind}" for dataset in ("digits", "fmnist", "mnist") for kind in KINDS if kind != "caenet"]
+NAMES += ["mnist-cbnet-table1", "fmnist-cbnet-table1", "mnist-caenet", "mnist-caenet-fast"]
 
 
 def test_all_are_there_and_together_small():
