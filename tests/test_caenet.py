@@ -163,6 +163,8 @@ def test_a_network_learns_from_the_baseline_that_it_is_given(tmp_path):
         task = stages._distilled(pupil, teacher)
         np.testing.assert_array_equal(task.teacher, logits(teacher, part.images))
         assert stages._distilled(pupil, teacher).teacher is task.teacher  # computed once
+    stages.chosen = replace(stages.chosen, hard=1.0)
+    assert stages._distilled(pupil, other).teacher is None
 
 
 def test_the_thin_network_has_the_size_of_our_notes():

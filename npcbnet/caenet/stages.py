@@ -114,8 +114,10 @@ class Stages(pipeline.Stages):
                       self.chosen.pool)
 
     def _distilled(self, model, baseline):
-        """The task of a whole network that learns from labels and from the baseline's answers."""
+        """The task of a whole network that learns from labels and, if they are not all, the baseline's answers."""
         train, (teacher, lessons) = self.dataset.train, self._taught
+        if self.chosen.hard == 1:
+            return ClassifierTask(model.net, train.labels)
         if teacher is not baseline:
             lessons = logits(baseline, train.images)
             self._taught = baseline, lessons
