@@ -1,9 +1,14 @@
 """What every test file may ask for."""
 import importlib.util
+import signal
 import sys
 import warnings
 
 import pytest
+
+# A shell that starts pytest in the background lets it, and all that tests start, ignore Ctrl-C
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["matplotlib", "plain"])
