@@ -24,7 +24,9 @@ PEERS = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO", "tor
 NETS = {"lenet": "LeNet", "lightweight": "lightweight DNN, no converter", "branchynet": "BranchyNet, real exits",
         "fast": "CBNet `fast`", "converter": "converter of Table I", "table1": "CBNet of Table I",
         "converter-float16": "converter of Table I, weights in float16 as shipped",
-        "alexnet": "AlexNet, 9.2 M", "mobilenetv2": "MobileNetV2, 2.2 M"}
+        "caenet": "CAE-Net for MNIST", "caenet-fast": "CAE-Net (fast) for MNIST",
+        "caenet-cifar10": "CAE-Net for CIFAR-10", "alexnet": "AlexNet, 9.2 M", "mobilenetv2": "MobileNetV2, 2.2 M",
+        "resnet18": "ResNet-18, 11 M", "vgg16": "VGG16, 15 M"}
 
 
 def accuracy(result, path):

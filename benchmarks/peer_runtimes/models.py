@@ -7,7 +7,9 @@ import numpy as np
 import npcbnet
 from benchmarks.peer_runtimes.errors import PeerError
 from npcbnet import data
-from npcbnet.nets import alexnet, mobilenetv2
+from npcbnet.caenet.recipe import COLOUR
+from npcbnet.nets import ConvConverter, alexnet, mobilenetv2, resnet18, vgg16
+from npcbnet.nets.caenet import caenet
 
 SMALL, LARGE = (1, 256, 10_000), (1, 256)
 INPUTS = ("random", "images")
@@ -53,6 +55,12 @@ def untrained(net):
     return make
 
 
+def colour_caenet(shape, class_names, rng):
+    """CAE-Net for CIFAR-10, as `npcbnet.train cifar10 --net caenet` makes it."""
+    encoder = ConvConverter(COLOUR.form, shape).initialise(rng).encoder
+    return caenet(encoder, COLOUR.hidden, shape, class_names, rng, COLOUR.pool)
+
+
 MODELS = {
     "lenet": Entry(pretrained("mnist-lenet"), SMALL, ("random",)),
     "lightweight": Entry(pretrained("mnist-lightweight"), SMALL, ("random",)),
@@ -61,8 +69,13 @@ MODELS = {
     "converter": Entry(lambda seed: table1(seed).converter, SMALL, INPUTS),
     "table1": Entry(table1, SMALL, INPUTS),
     "converter-float16": Entry(lambda seed: npcbnet.load("mnist-cbnet-table1").converter, (1,), INPUTS),
+    "caenet": Entry(pretrained("mnist-caenet"), SMALL, ("random",)),
+    "caenet-fast": Entry(pretrained("mnist-caenet-fast"), SMALL, INPUTS),
+    "caenet-cifar10": Entry(untrained(colour_caenet), LARGE, ("random",), images=None),
     "alexnet": Entry(untrained(alexnet), LARGE, ("random",), images=None),
     "mobilenetv2": Entry(untrained(mobilenetv2), LARGE, ("random",), images=None),
+    "resnet18": Entry(untrained(resnet18), (1,), ("random",), images=None),
+    "vgg16": Entry(untrained(vgg16), (1,), ("random",), images=None),
 }
 
 

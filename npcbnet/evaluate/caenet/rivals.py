@@ -65,8 +65,7 @@ def train(stages, models, folder, quick, quiet):
              quiet)]
     rows.append(compressed("branchynet", "trained jointly, thresholds chosen on validation images",
                            lambda path: _branchynet(stages) if name == "lenet" else _balexnet(stages, path)))
-    if name == "lenet":
-        models["lightweight"] = lightweight(models["branchynet"])
+    models["lightweight"] = lightweight(models["branchynet"])
     return rows
 
 

@@ -74,8 +74,8 @@ def speed(key):
 def sizes(key):
     """The section of a table's sizes and accuracies."""
     return Section(f"{key}-sizes", f"{_title(key)}, accuracy and size", (
-        "The rest of the paper's table. Compare CAE-Net with the same network from scratch and, on images of one "
-        "channel, with the lightweight DNN without any converter."), (
+        "The rest of the paper's table. Compare CAE-Net with the same network from scratch and with the lightweight "
+        "DNN without any converter: BranchyNet up to its first exit."), (
         MODEL, ACCURACY, PAPER_ACCURACY, EXITS, _PARAMETERS, _NONZERO,
         Column("paper_parameters", "paper: parameters", "whole", "not zero, as printed"),
         Column("file_bytes", "kB", "kilobytes", "of the weights in the model's file, in thousands of bytes"),
