@@ -2,16 +2,20 @@
 
     python -m benchmarks.ship_pretrained --runs runs/cbnet               those of benchmarks.accuracy
     python -m benchmarks.ship_pretrained --caenet-runs runs/caenet       those of npcbnet.evaluate caenet
+    python -m benchmarks.ship_pretrained --caenet-runs runs/caenet --datasets mnist     of one data set alone
 
 The largest are stored smaller: the table1 models and CIFAR-10's CAE-Net as float16, AlexNet with CENTROIDS values a
 layer, so that each weight takes 4 bits. All are judged again on the test images; their records say what they reach.
 """
 import argparse
+import sys
 from pathlib import Path
 
 import npcbnet
 from npcbnet import data, modelfile
+from npcbnet.cli import run_command
 from npcbnet.compress.share import share
+from npcbnet.errors import NpcbnetError, UsageError
 
 PLAIN = ("lenet", "branchynet", "lightweight", "cbnet")
 CBNET = {"mnist": (*PLAIN, "cbnet-table1"), "fmnist": (*PLAIN, "cbnet-table1"), "digits": PLAIN}
@@ -36,27 +40,43 @@ def ship(source, dataset, name):
     print(f"{path.name}: {path.stat().st_size:,} bytes, {model.record['test_accuracy']:.2%} on the test images "
           f"({trained:.2%} when trained)")
     if path.stat().st_size > MODEL_LIMIT_BYTES:
-        raise SystemExit(f"that is more than the {MODEL_LIMIT_BYTES:,} bytes a model may have")
+        raise NpcbnetError(f"that is more than the {MODEL_LIMIT_BYTES:,} bytes a model may have")
+
+
+def sources(options):
+    """[(file, data set, model)] that the options ask for. Raises UsageError where one is missing."""
+    asked = [(folder / f"{dataset}{suffix}-0" / f"{name}.npz", dataset, name)
+             for folder, models, suffix in ((options.runs, CBNET, ""), (options.caenet_runs, CAENET, "-caenet"))
+             for dataset, names in models.items() if folder and dataset in (options.datasets or models)
+             for name in names]
+    for path, _, _ in asked:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file; train it, or choose what there is with --datasets")
+    return asked
 
 
 def main():
-    """The command."""
+    """The command. Returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, help="folder of benchmarks.accuracy")
     parser.add_argument("--caenet-runs", type=Path, help="folder of npcbnet.evaluate caenet")
-    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="of these data sets alone (default: all)")
+    parser.add_argument("--datasets", nargs="+", choices=sorted({*CBNET, *CAENET}), metavar="NAME",
+                        help="of these data sets alone (default: all)")
     options = parser.parse_args()
     if not (options.runs or options.caenet_runs):
         parser.error("name at least one folder of trained models")
-    for folder, models, suffix in ((options.runs, CBNET, ""), (options.caenet_runs, CAENET, "-caenet")):
-        for dataset, names in models.items() if folder else ():
-            for name in names if dataset in (options.datasets or models) else ():
-                ship(folder / f"{dataset}{suffix}-0" / f"{name}.npz", dataset, name)
-    total = sum(path.stat().st_size for path in modelfile.PRETRAINED.glob("*.npz"))
-    print(f"together {total:,} bytes")
-    if total > LIMIT_BYTES:
-        raise SystemExit(f"that is more than the {LIMIT_BYTES:,} bytes the package may carry")
+
+    def go():
+        for source in sources(options):
+            ship(*source)
+        total = sum(path.stat().st_size for path in modelfile.PRETRAINED.glob("*.npz"))
+        print(f"together {total:,} bytes")
+        if total > LIMIT_BYTES:
+            raise NpcbnetError(f"that is more than the {LIMIT_BYTES:,} bytes the package may carry")
+        return 0
+
+    return run_command(go, lambda: "what was said to be stored is stored")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

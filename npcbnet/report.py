@@ -16,6 +16,7 @@ NAMES = {"lenet": "LeNet", "branchynet": "BranchyNet", "lightweight": "lightweig
          "adadeep": "AdaDeep", "subflow": "SubFlow", "balexnet": "B-AlexNet", "alexnet": "AlexNet", "caenet": "CAE-Net",
          "lenet-kd": "LeNet-KD", "lenet-wp": "LeNet-WP", "lenet-wc": "LeNet-WC", "alexnet-kd": "AlexNet-KD",
          "alexnet-wp": "AlexNet-WP", "alexnet-wc": "AlexNet-WC", "caenet-slo": "CAE-Net, pruned to the SLO",
+         "caenet-search": "searched encoder, same SLO",
          "vgg16": "VGG16", "vgg16-pruned": "VGG16, pruned", "resnet50": "ResNet-50",
          "resnet50-pruned": "ResNet-50, pruned", "resnet32": "ResNet-32", "resnet18": "ResNet-18",
          "mobilenetv2": "MobileNetV2"}

@@ -47,7 +47,7 @@ def main(arguments=None):
         print(json.dumps(result, indent=2) if options.json else searched.text(result))
         return 0 if result["met"] else 1
 
-    return run_command(go, lambda: "the same command goes on where it was stopped")
+    return run_command(go, lambda: "the same command searches again, but goes on with the winner's training")
 
 
 if __name__ == "__main__":

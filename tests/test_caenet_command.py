@@ -10,7 +10,7 @@ import npcbnet
 from npcbnet import clustering
 from npcbnet.caenet.stages import Stages
 from npcbnet.data.dataset import Dataset, Split
-from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
+from npcbnet.layers import AvgPool2d, BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import Classifier, vgg16
 from npcbnet.run import Run, begin
 from npcbnet.train import main
@@ -117,13 +117,22 @@ def test_vgg16_has_the_papers_512_features():
     (("--net", "caenet", "--features", "large.npz"), "import_weights"),
     (("--net", "caenet", "--features", "digits-cbnet"), "not a CBNet"),
     (("--net", "caenet", "--features", "dense.npz"), "no convolutions"),
+    (("--net", "caenet", "--features", "means.npz"), "no convolutions"),
     (("--net", "caenet", "--features", "missing.npz"), "no such file"), (("--features", "large.npz"), "--net caenet")])
 def test_a_model_without_fitting_features_is_refused_before_the_run_begins(words, says, small, tmp_path,  # noqa: F811
                                                                          monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     npcbnet.save(viewer((1, 28, 28)), "large.npz")
-    dense = Sequential([Flatten(), Dense(144, 2)])
-    npcbnet.save(Classifier(initialise(dense, np.random.default_rng(0)), (1, 12, 12), ("a", "b")), "dense.npz")
+    for name, layers in ("dense", [Flatten(), Dense(144, 2)]), ("means", [AvgPool2d(2), Flatten(), Dense(36, 2)]):
+        net = initialise(Sequential(layers), np.random.default_rng(0))
+        npcbnet.save(Classifier(net, (1, 12, 12), ("a", "b")), f"{name}.npz")
     assert main([str(small), *words, "--out", "run"]) == 2
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_misses_its_model_before_it_trains(small, tmp_path, capsys):  # noqa: F811
+    begin(Run(str(small), net="caenet", epochs=1, features="gone.npz"), tmp_path / "run")
+    assert main(["--resume", "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "gone.npz: no such file" in error and not list((tmp_path / "run").glob("checkpoint-*"))

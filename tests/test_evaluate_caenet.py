@@ -1,6 +1,5 @@
 """The CAE-Net paper's page: what the paper printed, the sections, rows in words, rows made of what others found."""
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -175,12 +174,12 @@ def test_rows_of_clusters_pruning_and_search():
               "parameters": 3, "storage_bytes": 12, "met": False, "frontier": True},
              {"step": "channels 1", "way": "even", "kept": {"conv1": 4, "fc1": 10}, "latency_ms": 0.9,
               "accuracy": 0.89, "macs": 3, "parameters": 3, "storage_bytes": 12, "met": True, "chosen": True}]
-    rows = caenet_rows.slo(SimpleNamespace(rows=steps, slo_ms=1.0), "mnist")
+    rows = caenet_rows.slo_rows(steps, 1.0, "mnist")
     assert [row["kept"] for row in rows] == [None, "35% of the connections", "conv1: 4, fc1: 10"]
     assert [row["meets"] for row in rows] == [False, False, True] and {row["slo_ms"] for row in rows} == {1.0}
     tried = [{"architecture": f"conv {i}/2", "stage": stage, "latency_ms": 1.0, "accuracy": 0.9, "macs": 3,
               "parameters": 4} for i, stage in enumerate(("2 epochs", "full"))]
-    rows = caenet_rows.search(SimpleNamespace(rows=tried, row=tried[1], slo_ms=2.0), "mnist")
+    rows = caenet_rows.search_rows(tried, 2.0, "mnist")
     assert [row["chosen"] for row in rows] == [False, True] and rows[0]["round"] == "2 epochs"
 
 

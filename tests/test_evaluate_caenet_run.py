@@ -2,23 +2,29 @@
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from npcbnet import clustering, conversion, modelfile, runtime
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
+from npcbnet.compress import search
+from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.evaluate import __main__ as command
 from npcbnet.evaluate.caenet import rivals, rows as caenet_rows, run
 from npcbnet.evaluate.caenet.conversions import METHODS, Conversions, methods_at_hand
+from npcbnet.evaluate.caenet.measured import Measured
 from npcbnet.evaluate.caenet.trained import Seen
-from npcbnet.evaluate.kept import kept
+from npcbnet.evaluate.kept import checkpoint_of, kept
 from npcbnet.evaluate.scope import QUICK
-from npcbnet.nets import CBNet, lenet, lightweight
+from npcbnet.nets import CBNet, balexnet, lenet, lightweight
 from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
+from tests.small_models import stopped_after_an_epoch
+from tests.test_slo import BRIEF, by_macs, same
 
 
 def test_ratios_are_those_of_the_rows():
@@ -153,10 +159,41 @@ def test_what_is_kept_is_not_made_again(tmp_path):
     assert modelfile.load(tmp_path / "lenet-x.npz").class_names == ("a", "b")
 
 
-def test_rivals_branchynet_does_not_leave_the_run_unfinished(stages):
-    made = rivals._branchynet(stages)
-    assert not (stages.out / "checkpoint-branchynet.npz").exists()
-    assert lightweight(made).macs() < made.macs()
+def test_rivals_branchynet_does_not_leave_the_run_unfinished(stages, monkeypatch):
+    checkpoint = checkpoint_of(stages.out, "branchynet")
+    whole = rivals._branchynet(stages, checkpoint)
+    with stopped_after_an_epoch(monkeypatch):
+        rivals._branchynet(stages, checkpoint)
+    assert not list(stages.out.glob("checkpoint-*")) and list(checkpoint.parent.iterdir())
+    made = rivals._branchynet(stages, checkpoint)
+    assert not list(checkpoint.parent.iterdir())
+    assert same(made.params, whole.params) and lightweight(made).macs() < made.macs()
+
+
+def test_a_search_is_kept_with_what_it_tried(stages, monkeypatch):
+    monkeypatch.setattr(search, "QUICK", BRIEF)
+    monkeypatch.setattr(Stopwatch, "_clock", lambda self, models: by_macs(models))
+    options = {"seed": 0, "threads": 1, "quick": True, "quiet": True}
+    model, row = rivals._searched(stages.baseline_net, stages.dataset, 0.1, None, options)
+    assert row["met"] and row["missed"] is None and model.macs() <= 100_000
+    trained = SimpleNamespace(rivals=[{"model": "caenet-search", **row}], dataset=stages.dataset)
+    rows = run._history(trained, "caenet-search", caenet_rows.search_rows)
+    assert rows[-1]["architecture"] == row["choices"] and rows[-1]["chosen"] and rows[0]["slo_ms"] == 0.1
+    assert run._history(trained, "caenet-slo", caenet_rows.slo_rows) == []
+
+
+def test_the_table_and_the_frontier_count_the_same_multiply_adds(stages):
+    """Of a net with two early exits, where all images leave at the first."""
+    net = balexnet((1, 28, 28), stages.dataset.class_names, np.random.default_rng(0))
+    net.thresholds = (np.inf, 0.0)
+    models = {"lenet": stages.baseline_net, "branchynet": net}
+    trained = SimpleNamespace(dataset=stages.dataset, models=models, base="lenet", seed=0, folder=stages.out)
+    measured = Measured(trained, QUICK)
+    table = {row["model"]: row for row in measured.table("auto")[0]}
+    frontier = {row["model"]: row for row in measured.frontier()}
+    assert measured.exits == (1.0, 0.0) and table["branchynet"]["exit_rate"] == 1
+    for key, model in models.items():
+        assert table[key]["macs"] == frontier[key]["macs"] == model.macs(*([(1.0, 0.0)] if model is net else []))
 
 
 def test_large_nets_are_pruned_to_less():

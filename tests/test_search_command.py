@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import npcbnet
+from npcbnet.checkpoint import Checkpoint
 from npcbnet.compress import search
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.errors import UsageError
@@ -55,8 +56,18 @@ def test_a_stopped_search_goes_on_to_the_same_network(files, monkeypatch):
     with stopped_after_an_epoch(monkeypatch):
         assert main([*options, "parts.npz"]) == 130
         raise KeyboardInterrupt  # the command has caught it
-    assert main([*options, "parts.npz"]) == 0
+    assert {path.name[:13] for path in files.glob("parts*")} == {"parts.search-"}
+    restore, epochs = Checkpoint.restore, []
+
+    def noted(self, optimiser):
+        history = restore(self, optimiser)
+        epochs.append(len(history))
+        return history
+
+    monkeypatch.setattr(Checkpoint, "restore", noted)
+    assert main([*options, "parts.npz"]) == 0 and epochs == [1]
     assert same(npcbnet.load("whole.npz").params, npcbnet.load("parts.npz").params)
+    assert [path.name for path in files.glob("parts*")] == ["parts.npz"]
 
 
 @pytest.mark.parametrize("options, words", [

@@ -38,7 +38,7 @@ class Stages(pipeline.Stages):
         return lambda: {"accuracy": accuracy(model, held, self.threads)}
 
     def baseline(self):
-        """Stage 1: LeNet or AlexNet, which tells easy from hard, like from unlike, and teaches."""
+        """Stage 1: LeNet or AlexNet, which tells easy from hard and like from unlike, and teaches where that helps."""
         name = self.chosen.baseline
         net = recipes.baseline(self.chosen, self.dataset, self._rng(name))
         plan = recipes.baseline_plan(self.chosen, self.dataset, self.run.seed, self.run.epochs)

@@ -27,10 +27,11 @@ def convolutional(classifier: Classifier, images, threads=1):
     """What leaves the classifier's convolutions and their pools, before it is flattened: (N, D) float32.
 
     Of a VGG16 for 32 x 32 pixels these are the 512 features behind "the 13th layer" on which CAE-Net clusters (section
-    III-A2). Raises UsageError for a network that begins with its dense layers.
+    III-A2). Raises UsageError for a network without convolutions before its dense layers.
     """
-    flat = [i for i, layer in enumerate(_net(classifier)) if isinstance(layer, Flatten)]
-    if not flat or flat[0] == 0:
+    net = _net(classifier)
+    flat = [i for i, layer in enumerate(net) if isinstance(layer, Flatten)]
+    if not flat or all(array.ndim < 4 for array in net[:flat[0]].params.values()):
         raise UsageError("this classifier has no convolutions before its dense layers whose output could be features")
     return features_at(classifier, images, flat[0], threads)
 

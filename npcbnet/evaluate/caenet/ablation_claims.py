@@ -139,7 +139,7 @@ def _scratch(report, titles):
         return None
     return claim("Beyond the paper: a transferred encoder beats the same network trained from scratch",
                  "not shown: no row from scratch", titles.each(texts), all_or_some(better),
-                 "trained as long and by the same teacher, the network learns as much without a converter")
+                 "trained as long and in the same way, the network learns as much without a converter")
 
 
 def _dead(report, titles):

@@ -51,6 +51,16 @@ class Measured:
             timed |= judge.latencies(self.untrained, self.sample[:8], min(3, self.scope.rounds))
         return timed
 
+    @cached_property
+    def exits(self):
+        """The shares of the test images that leave BranchyNet at each of its early exits."""
+        taken = self.predictors["branchynet"].explain(self.test.images).exit
+        return exit_shares(taken, len(self.models["branchynet"].thresholds))
+
+    def _macs(self, key, model):
+        """Multiply-adds of an image; of BranchyNet the mean over the test set."""
+        return model.macs(self.exits) if key == "branchynet" else model.macs()
+
     def _thresholds(self):
         """BranchyNet, where there is one, with each threshold of its own screening."""
         nets = {}
@@ -67,17 +77,14 @@ class Measured:
             predictor = self.predictors.get(key) or runtime.compile(model)
             used = power(predictor, self.sample if key in self.models else self.sample[:8], self.scope, meter)
             windows.append(window(f"{self.trained.folder.name} {key}", used))
-            rates = None
-            if key == "branchynet":
-                rates = exit_shares(predictor.explain(self.test.images).exit, len(model.thresholds))
             rows.append({
                 **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,
                 "latency_p95_ms": self.latencies[key].latency_p95_ms, "power_w": used.power_w,
                 "energy_kind": used.kind, "meter": used.meter, "resolution": used.resolution, "invalid": used.invalid,
                 "parameters": model.parameter_count(), "nonzero": nonzero(model),
                 "file_bytes": modelfile.weight_bytes(model),
-                "macs": model.macs() if rates is None else model.macs(rates),
-                "accuracy": self.accuracies.get(key), "exit_rate": None if rates is None else sum(rates),
+                "macs": self._macs(key, model),
+                "accuracy": self.accuracies.get(key), "exit_rate": sum(self.exits) if key == "branchynet" else None,
                 "accuracy_note": None if key in self.models else "not trained here", **cells(self.family, key)})
         return rows, windows
 
@@ -120,8 +127,8 @@ class Measured:
     def frontier(self):
         """Latency and accuracy of every trained model, BranchyNet at every threshold."""
         screened = self._thresholds()
-        rows = [{**self._where(), "model": key, "threshold": None, "macs": self.models[key].macs(),
-                 "latency_ms": self.latencies[key].latency_ms, "accuracy": right}
+        rows = [{**self._where(), "model": key, "threshold": None, "latency_ms": self.latencies[key].latency_ms,
+                 "macs": self._macs(key, self.models[key]), "accuracy": right}
                 for key, right in self.accuracies.items() if key != "branchynet" or not screened]
         for key, net in screened.items():
             answer = runtime.compile(net).explain(self.test.images)

@@ -3,9 +3,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from npcbnet import judge, pipeline
+from npcbnet import judge
 from npcbnet.caenet import recipe
-from npcbnet.compress import adadeep, distil, magnitude, share, slo, structure, subflow
+from npcbnet.caenet.stages import Stages
+from npcbnet.compress import adadeep, distil, magnitude, search, share, slo, structure, subflow
 from npcbnet.evaluate.kept import checkpoint_of, found_by_adadeep, kept
 from npcbnet.exits import choose, outputs_judged
 from npcbnet.nets import balexnet, lightweight, mobilenetv2, resnet18, resnet32, resnet50, vgg16
@@ -39,11 +40,12 @@ EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, adadeep.Effort(None, None, (1
                                                 slo.Effort(None, None, 2, (8000, 1), 2, 6))}
 
 
-def train(stages, models, folder, quick, quiet):
+def train(stages, models, folder, quick, searching, quiet):
     """Variants of the run's baseline and of its CAE-Net: put into `models`; a row for each.
 
-    What the folder holds already is loaded. Each row has "model", "choices" (what was done, in words) and what its
-    tool found.
+    What the folder holds already is loaded. searching: an architecture is searched for, too, under the SLO that CAE-Net
+    is pruned to; not for colour images, on which each candidate would train for minutes. Each row has "model",
+    "choices" (what was done, in words) and what its tool found.
     """
     name, data = stages.chosen.baseline, stages.dataset
     effort = Effort() if quick else EFFORTS[name]
@@ -63,16 +65,27 @@ def train(stages, models, folder, quick, quiet):
                    lambda path: subflow.train(base, data, UTILISATION, checkpoint=path, **options)),
         kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.loop),
              quiet)]
+    if searching and name == "lenet":
+        rows.append(kept(folder, "caenet-search", models, lambda: _searched(
+            base, data, rows[-1]["slo_ms"], checkpoint_of(folder, "caenet-search"), options), quiet))
     rows.append(compressed("branchynet", "trained jointly, thresholds chosen on validation images",
-                           lambda path: _branchynet(stages) if name == "lenet" else _balexnet(stages, path)))
+                           lambda path: _branchynet(stages, path) if name == "lenet" else _balexnet(stages, path)))
     models["lightweight"] = lightweight(models["branchynet"])
     return rows
 
 
-def _branchynet(stages):
-    """BranchyNet as `npcbnet.train` makes it; its checkpoint must not make the run look unfinished."""
-    made = pipeline.Stages.branchynet(stages)
-    (stages.out / "checkpoint-branchynet.npz").unlink(missing_ok=True)
+def _searched(teacher, dataset, slo_ms, checkpoint, options):
+    """(model, row): the best architecture that a search finds under the SLO."""
+    found = search.search_architecture(dataset, slo_ms, teacher=teacher, checkpoint=checkpoint, **options)
+    return found.model, {"choices": str(found.architecture), "met": found.met, "slo_ms": slo_ms,
+                         "missed": _too_slow(found), "history": found.rows}
+
+
+def _branchynet(stages, checkpoint):
+    """BranchyNet as `npcbnet.train` makes it, with its checkpoint in the place of compressors' until it is there."""
+    apart = Stages(stages.run, stages.dataset, checkpoint.parent, stages.threads, stages.quiet)
+    made = apart.branchynet()
+    (apart.out / "checkpoint-branchynet.npz").unlink(missing_ok=True)
     return made
 
 
@@ -93,7 +106,12 @@ def _to_slo(model, dataset, folder, options, effort):
     met = slo.meet(model, dataset, FASTER * before, effort=effort,
                    checkpoint=checkpoint_of(folder, "caenet-slo"), **options)
     return met.model, {"choices": f"pruned to {FASTER:g} of its time", "met": met.met, "slo_ms": met.slo_ms,
-                       "missed": None if met.met else f"{met.over_ms * 1e3:.1f} µs too slow", "history": met.rows}
+                       "missed": _too_slow(met), "history": met.rows}
+
+
+def _too_slow(found):
+    """By how much what was found misses its SLO, as text; None where it does not."""
+    return None if found.met else f"{found.over_ms * 1e3:.1f} µs too slow"
 
 
 def large(input_shape, class_names, seed):

@@ -48,24 +48,19 @@ def fig2(pairs):
     return made
 
 
-def slo(found, dataset):
-    """Rows for `slo` of a compress.slo.Met."""
-    return slo_rows(found.rows, found.slo_ms, dataset)
-
-
 def slo_rows(history, slo_ms, dataset):
-    """The same of its rows and the SLO."""
+    """Rows for `slo` of those of a compress.slo.Met."""
     return [{"dataset": dataset, "step": row["step"], "way": row["way"], "kept": _kept(row["kept"]),
              "latency_ms": row["latency_ms"], "slo_ms": slo_ms, "meets": row["met"], "accuracy": row["accuracy"],
              "macs": row["macs"], "parameters": row["parameters"], "chosen": bool(row.get("chosen"))}
             for row in history]
 
 
-def search(found, dataset):
-    """Rows for `search` of a compress.search.Searched."""
+def search_rows(history, slo_ms, dataset):
+    """Rows for `search` of those of a compress.search.Searched, whose last one was chosen."""
     return [{"dataset": dataset, **{key: row[key] for key in ("architecture", "latency_ms", "accuracy", "macs",
                                                               "parameters")},
-             "round": row["stage"], "slo_ms": found.slo_ms, "chosen": row is found.row} for row in found.rows]
+             "round": row["stage"], "slo_ms": slo_ms, "chosen": row is history[-1]} for row in history]
 
 
 def _kept(kept):

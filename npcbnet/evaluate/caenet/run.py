@@ -6,7 +6,7 @@ from npcbnet.errors import UsageError
 from npcbnet.evaluate.caenet import claims, clusters, figures, paper, sections
 from npcbnet.evaluate.caenet.conversions import methods_at_hand
 from npcbnet.evaluate.caenet.measured import Measured
-from npcbnet.evaluate.caenet.rows import baselines, fig1, fig2, slo_rows
+from npcbnet.evaluate.caenet.rows import baselines, fig1, fig2, search_rows, slo_rows
 from npcbnet.evaluate.caenet.trained import train
 from npcbnet.evaluate.facts import energy_notes, facts_of
 from npcbnet.evaluate.measuring import THIS_MACHINE, on_frontier
@@ -42,12 +42,11 @@ def evaluate(options, out, folder=None, quiet=False):
     pairs = [(name, seed) for name in names for seed in range(options.seed, options.seed + _seeds(name, options))]
     for name, seed in pairs:
         say(f"training: {name}, seed {seed}", quiet)
-        train(name, seed, scope, out, quick=options.quick, threads=options.threads, quiet=quiet)
+        _trained(name, seed, scope, out, options, quiet)
     raw, firsts = {key: [] for key in RAW}, []
     for name, seed in pairs:
         say(f"measuring: {name}, seed {seed}", quiet)
-        measured = Measured(train(name, seed, scope, out, quick=options.quick, threads=options.threads, quiet=quiet),
-                            scope)
+        measured = Measured(_trained(name, seed, scope, out, options, quiet), scope)
         _add(raw, measured, options.meter)
         if seed == options.seed:
             firsts.append(measured)
@@ -56,6 +55,12 @@ def evaluate(options, out, folder=None, quiet=False):
     report["claims"] = claims.judged(report)
     document.write(folder, report, sections, pictures)
     return report
+
+
+def _trained(name, seed, scope, out, options, quiet):
+    """The Trained of a seed; the first one's also has the architecture that a search finds."""
+    return train(name, seed, scope, out, quick=options.quick, searching=seed == options.seed, threads=options.threads,
+                 quiet=quiet)
 
 
 def _seeds(name, options):
@@ -87,7 +92,8 @@ def _assembled(raw, firsts, options, notes):
     report["clustering"] = pooled(raw["clustering"], ("dataset", "method"), SPREAD)
     report["transfer"] = pooled(raw["transfer"], ("dataset", "variant"), SPREAD)
     report["dead"] = pooled(raw["dead"], ("dataset", "model"), SPREAD)
-    report["slo"] = [row for m in firsts for row in _history(m.trained)]
+    for key, model, made in (("slo", "caenet-slo", slo_rows), ("search", "caenet-search", search_rows)):
+        report[key] = [row for m in firsts for row in _history(m.trained, model, made)]
     report["frontier"] = on_frontier(pooled(raw["frontier"], ("dataset", "model", "threshold"), SPREAD))
     report["arithmetic"] = paper.contradictions()
     report["windows"] = raw["windows"]
@@ -122,10 +128,10 @@ def compared(rows):
     return rows
 
 
-def _history(trained):
-    """Rows of the loop that pruned CAE-Net to its SLO."""
-    kept = next(row for row in trained.rivals if row["model"] == "caenet-slo")
-    return slo_rows(kept["history"], kept["slo_ms"], trained.dataset.name)
+def _history(trained, model, made):
+    """What was tried until there was the model, as rows that `made` makes; none where the seed does not have it."""
+    return [row for kept in trained.rivals if kept["model"] == model
+            for row in made(kept["history"], kept["slo_ms"], trained.dataset.name)]
 
 
 def _clusters(report, firsts, folder):

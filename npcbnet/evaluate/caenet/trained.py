@@ -70,11 +70,11 @@ class Trained:
         return self.stages.chosen.baseline
 
 
-def train(name, seed, scope, out, *, quick=False, threads=1, quiet=False):
+def train(name, seed, scope, out, *, quick=False, searching=False, threads=1, quiet=False):
     """Trained of the data set `name` (a name or a path) with `seed` in folder out/NAME-caenet-SEED.
 
-    What is there already is loaded; what was stopped goes on. Raises UsageError where the folder holds another run,
-    and what data.load and training raise.
+    What is there already is loaded; what was stopped goes on. searching: as rivals.train's. Raises UsageError where the
+    folder holds another run, and what data.load and training raise.
     """
     dataset = reduced(data.load(name), scope, seed)
     folder = Path(out) / f"{dataset.name}-caenet-{seed}"
@@ -83,6 +83,6 @@ def train(name, seed, scope, out, *, quick=False, threads=1, quiet=False):
     stages = Stages(run, dataset, folder, threads, quiet)
     keys = (stages.chosen.baseline, *OWN, *(["caenet-fast"] if stages.chosen.thin else []))
     models = {key: modelfile.load(folder / f"{key}.npz") for key in keys}
-    rows = rivals.train(stages, models, folder, quick, quiet)
+    rows = rivals.train(stages, models, folder, quick, searching, quiet)
     seen = Seen(stages, models[stages.chosen.baseline])
     return Trained(seed, dataset, folder, stages, models, rows, Conversions(seen, models, scope).rows(), seen)

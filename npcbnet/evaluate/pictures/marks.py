@@ -15,7 +15,7 @@ LOOKS = {
     "alexnet": Look("s", (1, 0), "#000000"), "caenet": Look("*", (1, 0), "#2e7d32"),
     "caenet-slo": Look("v", (1, 0), "#2e7d32"), "caenet-fast": Look("^", (1, 0), "#2e7d32"),
     "caenet-transfer": Look(">", (4, 2), "#1f5fae"), "caenet-scratch": Look("<", (2, 3), "#8a5a00"),
-    "caenet-random": Look("X", (2, 2), "#555555", hollow=True),
+    "caenet-random": Look("X", (2, 2), "#555555", hollow=True), "caenet-search": Look("P", (4, 2), "#7b3fa0"),
     **{f"{name}-{how}": look for name in ("lenet", "alexnet") for how, look in (
         ("kd", Look("p", (6, 2), "#7b3fa0")), ("wp", Look("h", (3, 2), "#a03060")),
         ("wc", Look("d", (8, 2, 2, 2), "#00707a")))},
