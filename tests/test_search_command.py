@@ -7,6 +7,7 @@ import pytest
 import npcbnet
 from npcbnet.checkpoint import Checkpoint
 from npcbnet.compress import search
+from npcbnet.compress.space import Space
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.errors import UsageError
 from npcbnet.search import main
@@ -99,6 +100,16 @@ def test_rungs_may_take_all_images(capsys):
     found = searched(0.02, effort=search.Effort(300, 200, 8, 2, ((None, 1), (200, 1)), 1), quiet=False)
     said = capsys.readouterr().err
     assert "1 epochs on 300 images" in said and "1 epochs on 200 images" in said and found.rows
+
+
+def test_small_networks_are_tried_where_a_multiply_add_costs_them_more():
+    """As in a real runtime, where large networks fill the vectors better."""
+    def concave(models):
+        return {name: 0.02 * (model.macs() / 1e4) ** 0.6 for name, model in models.items()}
+
+    found = searched(0.05, effort=search.Effort(400, 200, 60, 4, ((200, 1),), 1), measure=concave, space=Space())
+    first = [row for row in found.rows if row["stage"] == "rung 1"]
+    assert len(first) == 4 and max(row["macs"] for row in first) > 1.5 * min(row["macs"] for row in first)
 
 
 def test_networks_between_a_good_and_a_slow_one_are_measured():

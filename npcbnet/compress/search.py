@@ -162,7 +162,8 @@ class _Search:
         known = evenly(drawn, CALIBRATED)
         self.measure(known)
         macs, times = [one.model.macs() for one in known], [one.time for one in known]
-        slope, start = np.polyfit(macs, times, 1) if len(known) > 1 else (0.0, times[0])
+        # Relative errors count: the line must be right for small networks, where the SLO is
+        slope, start = np.polyfit(macs, times, 1, w=1 / np.array(times)) if len(known) > 1 else (0.0, times[0])
         hopeful = [one for one in drawn if start + slope * one.model.macs() <= DOUBT * self.slo_ms] or drawn[:1]
         good = self.good(drawn)
         for _ in range(PASSES):
