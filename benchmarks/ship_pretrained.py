@@ -4,8 +4,9 @@
     python -m benchmarks.ship_pretrained --caenet-runs runs/caenet       those of npcbnet.evaluate caenet
     python -m benchmarks.ship_pretrained --caenet-runs runs/caenet --datasets mnist     of one data set alone
 
-The largest are stored smaller: the table1 models and CIFAR-10's CAE-Net as float16, AlexNet with CENTROIDS values a
-layer, so that each weight takes 4 bits. All are judged again on the test images; their records say what they reach.
+The largest are stored smaller: the table1 models and CIFAR-10's CAE-Net as float16, AlexNet with CENTROIDS values in
+each layer but the first, so that a weight takes 4 bits. All are judged again on the test images; their records say what
+they reach.
 """
 import argparse
 import sys
@@ -31,7 +32,7 @@ def ship(source, dataset, name):
     model = npcbnet.load(source)
     trained = model.record["test_accuracy"]
     if key in SHARED:
-        model = share(model, CENTROIDS)
+        model = share(model, CENTROIDS, first=False)
         model.record = {**model.record, "centroids": CENTROIDS}
     path = modelfile.PRETRAINED / f"{key}.npz"
     for _ in range(2):  # first to be judged as it is stored, then with what that said

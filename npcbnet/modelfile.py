@@ -114,11 +114,16 @@ def _text(path):
 
 
 def _offer():
-    """What a user may load instead."""
-    found = names()
-    if not found:
+    """What a user may load instead: names by data set, as a shell's braces would write them."""
+    models = {}
+    for name in names():
+        dataset, _, model = name.partition("-")
+        models.setdefault(dataset, []).append(model)
+    if not models:
         return "train one with python -m npcbnet.train digits and give the path of its .npz"
-    return f"pretrained are {one_line(', '.join(found), 150)}"
+    groups = (f"{dataset}-" + (f"{{{','.join(some)}}}" if len(some) > 1 else some[0])
+              for dataset, some in models.items())
+    return f"pretrained are {one_line(', '.join(groups), 250)}"
 
 
 def _shown(path):

@@ -14,7 +14,7 @@ from npcbnet.compress.share import k_means, nearest, share, shared
 from npcbnet.data import digits
 from npcbnet.errors import ModelFileError, UsageError
 from npcbnet.layers import Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
-from npcbnet.nets import Classifier
+from npcbnet.nets import Classifier, lenet
 from npcbnet.training import ClassifierTask, Plan, fit
 from tests.test_modelfile_hostile import npy, pack, refused, unpack
 
@@ -72,6 +72,14 @@ def test_a_model_is_shared_layer_by_layer():
     for centroids in (1, 0, 257, 2.5, True, "16"):
         with pytest.raises(UsageError, match="2 to 256 centroids"):
             share(model, centroids)
+
+
+def test_the_first_layer_may_stay_as_it_is():
+    model = lenet((1, 28, 28), tuple("0123456789"), np.random.default_rng(0))
+    made = share(model, 2, first=False)
+    counts = [len(np.unique(array)) for array in made.params.values() if array.ndim > 1]
+    assert counts[0] > 100 and set(counts[1:]) == {2}
+    assert len(np.unique(share(model, 2).params["net.0.weight"])) == 2
 
 
 # --- training under constraints ---
