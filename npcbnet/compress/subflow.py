@@ -95,19 +95,21 @@ class NestedTask(ClassifierTask):
         return ClassifierTask(net, self.labels).gradients(x, index, count, rng)
 
 
-def train(model, dataset, utilisation, *, seed=0, threads=1, quick=False, quiet=True, checkpoint=None):
+def train(model, dataset, utilisation, *, seed=0, threads=1, quick=False, quiet=True, checkpoint=None, epochs=None):
     """A Classifier of the most important `utilisation` (above 0, at most 1) of the model's neurons, trained as such.
 
     The importance is measured on at most MEASURED training images; then all training images train the subgraph: EPOCHS
     of a set of MNIST's size, batch 128, Adam 1e-3 falling to 0 along a cosine; shifts and mirror images as in
     recipes. About a minute for MNIST on one thread. quick: QUICK_EPOCHS of QUICK_IMAGES images. seed draws both, and
-    the batches. checkpoint: a path, as for training.fit. Raises UsageError, and what fit raises.
+    the batches. checkpoint: a path, as for training.fit. epochs: instead of those. Raises UsageError, and what fit
+    raises.
     """
     return train_nested(model, dataset, [utilisation], seed=seed, threads=threads, quick=quick, quiet=quiet,
-                        checkpoint=checkpoint)
+                        checkpoint=checkpoint, epochs=epochs)
 
 
-def train_nested(model, dataset, utilisations, *, seed=0, threads=1, quick=False, quiet=True, checkpoint=None):
+def train_nested(model, dataset, utilisations, *, seed=0, threads=1, quick=False, quiet=True, checkpoint=None,
+                 epochs=None):
     """The same for several utilisations in one set of weights: `subgraphs` and Dynamic take the result apart.
 
     Each shard of a batch trains one subgraph, drawn (as slimmable networks do: Yu et al., 2019), MORE_EPOCHS longer
@@ -122,8 +124,8 @@ def train_nested(model, dataset, utilisations, *, seed=0, threads=1, quick=False
     made = nested(model, measured, utilisations)
     several = subgraphs(made)
     task = NestedTask([small.net for _, small in several], labels)
-    epochs = EPOCHS + MORE_EPOCHS * (len(several) - 1)
-    epochs = QUICK_EPOCHS if quick else recipes.scaled(epochs, dataset)
+    usual = recipes.scaled(EPOCHS + MORE_EPOCHS * (len(several) - 1), dataset)
+    epochs = epochs or (QUICK_EPOCHS if quick else usual)
     plan = Plan(epochs, decay=epochs, shift=recipes.pixels_of_shift(dataset), flip=recipes.may_be_mirrored(dataset),
                 seed=int(seed))
     fit(task, images, plan, stage="subflow", threads=threads, checkpoint=checkpoint, quiet=quiet)

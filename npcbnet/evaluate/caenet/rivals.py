@@ -24,20 +24,21 @@ TIMED = 100  # images
 
 @dataclass(frozen=True)
 class Effort:
-    """How long the variants of a baseline train: epochs of weight pruning, AdaDeep's search, the loop to the SLO.
+    """How long the variants of a baseline train: epochs of weight pruning and SubFlow, AdaDeep's search, the loop to
+    the SLO.
 
     None: as the tools do on their own.
     """
 
     pruning: int | None = None
+    subflow: int | None = None
     search: adadeep.Effort | None = None
     loop: slo.Effort | None = None
 
 
 # An epoch of AlexNet takes two minutes on two cores, so its variants train less
-EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, adadeep.Effort(None, None, (1000, 1), 8, (4000, 1), 3, (8000, 1), 4,
-                                                                  1, adadeep.FULL.left),
-                                                slo.Effort(None, None, 2, (8000, 1), 2, 6))}
+_SEARCH = adadeep.Effort(None, None, (1000, 1), 8, (4000, 1), 3, (8000, 1), 4, 1, adadeep.FULL.left)
+EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, 5, _SEARCH, slo.Effort(None, None, 2, (8000, 1), 2, 6))}
 
 
 def train(stages, models, folder, quick, searching, quiet):
@@ -63,7 +64,8 @@ def train(stages, models, folder, quick, searching, quiet):
                    lambda path: share.share(base, CENTROIDS, first=False)),
         kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options, effort.search), quiet),
         compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",
-                   lambda path: subflow.train(base, data, UTILISATION, checkpoint=path, **options)),
+                   lambda path: subflow.train(base, data, UTILISATION, epochs=effort.subflow, checkpoint=path,
+                                              **options)),
         kept(folder, "caenet-slo", models, lambda: _to_slo(models["caenet"], data, folder, options, effort.loop),
              quiet)]
     if searching and name == "lenet":
