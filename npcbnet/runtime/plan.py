@@ -88,6 +88,7 @@ class Program:
         self.group = max(1, vectors * self.lanes)
         self.alone = {"lanes": 1} if self.group == 1 else {}  # for kernels that take one image float by float
         self.rows, self.floats = [], [0, 0]
+        self.cost = 0.0  # of convolutions and dense layers, as steps/costs.py estimates it
         self.drain, self.lines = None, 0  # the row where the images that wait in lines are answered; how many lines
         self.weights = []  # kept alive: the rows hold their addresses
         self._made, self._free = {}, {}  # maps by their place; places of maps no longer needed, by their form

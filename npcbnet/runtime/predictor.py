@@ -14,6 +14,7 @@ from npcbnet.runtime.crew import Crew
 from npcbnet.runtime.layerwise import check_classifies, check_converts, check_finite, check_threads
 from npcbnet.runtime.library import KERNEL, library
 from npcbnet.runtime.models import groups_pay, program_of
+from npcbnet.runtime.steps.costs import least_group
 
 # Entropies that a group of images and a single image compute differ by rounding. Where an early exit's lies as near to
 # its threshold as this, the single image's decides, so that an exit never depends on the company.
@@ -39,6 +40,7 @@ class Predictor:
         self._run_native = KERNEL(self._library.address("executor", alone=False))
         self._run_alone = KERNEL(self._library.address("executor", alone=True))
         self._group, self._places, self._crew = None, [], None  # for batches, made when the first one comes
+        self._least = max(2, self._library.target.lanes // 2)  # images that the program for batches takes, at least
         try:
             self._one = program_of(model, self._library, 0).place()
         except MemoryError:
@@ -127,12 +129,35 @@ class Predictor:
         images = np.ascontiguousarray(as_images(images, self.input_shape, check_values=False))
         count = len(images)
         try:
-            return self._fill(images, count, pictures)
+            if self._group is None and count >= self._least:
+                self._prepare_groups()
+            whole = self._in_groups(count)
+            parts = [self._fill(some, pictures) for some in (images[:whole], images[whole:]) if len(some) or not count]
         except MemoryError:
             raise ShapeError(f"too little memory for {count} images at once; pass fewer") from None
+        return parts[0] if len(parts) == 1 else [None if column[0] is None else np.concatenate(column)
+                                                 for column in zip(*parts)]
 
-    def _fill(self, images, count, pictures):
+    def _prepare_groups(self):
+        """The program for batches, of groups of images where those pay."""
+        group = program_of(self.model, self._library, 1) if groups_pay(self.model, self._library) else None
+        least = self._least if group is None else least_group(self._one.program.cost, group.cost, group.group)
+        if group is None or least > group.group:
+            group, least = program_of(self.model, self._library, 0), 2
+        self._places = [group.place() for _ in range(self.threads)]
+        self._crew, self._least = Crew(self.threads - 1), least
+        self._group = group  # last: where memory is short before, the next batch begins anew
+
+    def _in_groups(self, count):
+        """How many of `count` images the program for batches takes; one by one the others are done sooner."""
+        if self._group is None or count < self._least:
+            return 0
+        rest = count % self._group.group
+        return count if rest >= self._least else count - rest
+
+    def _fill(self, images, pictures):
         """Fresh arrays for the answers, filled."""
+        count = len(images)
         label, exits = np.empty((2, count), np.int64)
         p, entropies = (np.empty(shape, np.float32) for shape in ((count, self._classes),
                                                                   (1 + len(self._thresholds), count)))
@@ -142,24 +167,14 @@ class Predictor:
                   context.LABEL: label, context.EXIT: exits, context.PICTURE: converted}
         if count:
             self._run(arrays, images, count)
-        if self._thresholds and count >= self._least_group() and self._group.group > 1:
+        if self._thresholds and self._in_groups(count) and self._group.group > 1:
             self._decide_again(arrays, images, entropies[1:])
         return label, p, entropies[0], exits, converted
 
-    def _least_group(self):
-        """From how many images on they are worked on in groups."""
-        return max(2, self._library.target.lanes // 2)
-
     def _run(self, arrays, images, count):
         """Let the native code fill the arrays for `count` images."""
-        if count < self._least_group():
-            crew = [self._one]
-        else:
-            if self._group is None:
-                group = program_of(self.model, self._library, int(groups_pay(self.model, self._library)))
-                self._places = [group.place() for _ in range(self.threads)]
-                self._crew = Crew(self.threads - 1)
-                self._group = group  # last: where memory is short before, the next batch begins anew
+        crew = [self._one]
+        if self._in_groups(count):
             crew = self._places[:max(1, min(self.threads, count // self._group.group))]
         for placed in crew:
             ctx = placed.context

@@ -9,7 +9,9 @@ from npcbnet.runtime.target import tile
 
 def conv(program, operation, x, pad):
     """A convolution with what was fused into it; its map has a frame of `pad`."""
-    return FORMS[form(program, operation, x, pad)](program, operation, x, pad)
+    chosen = form(program, operation, x, pad)
+    program.cost += costs.conv_cost(program, operation, x, pad, chosen)
+    return FORMS[chosen](program, operation, x, pad)
 
 
 def form(program, operation, x, pad):

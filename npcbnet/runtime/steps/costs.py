@@ -1,4 +1,4 @@
-"""What each form of a convolution of one image costs, so that the cheapest can be taken.
+"""What a layer costs, so that the cheapest form of a convolution of one image can be taken, and of a batch's rest.
 
 The unit is a multiply-add of a whole vector, idle lanes and all. Only shapes and the processor's registers count, so a
 model is always compiled in the same way. The factors were found with AVX-512 (Zen 4): of 212 random shapes the rule
@@ -22,6 +22,9 @@ FINISH = 3  # `plane`: a vector of sums, read again, finished and laid into its 
 NEAR = 2 ** 15  # floats of weights or of a map that stay in a near cache from image to image
 READ, WRITE = 1, 2.5  # `outputs`: a float of weights that comes, of a map that goes beyond
 POINT = 10  # `winograd_one`: a point of a tile, there and back
+GROUPED, GROUP_POINT = 1.25, 5  # a group: its maps lie in farther caches; a point of `winograd_group`, there and back
+CACHED, MISSED = 2.5, 7  # `dense_one`: a vector of weights that a cache holds from image to image, one that none does
+CACHE = 2 ** 20  # floats
 
 
 def cheapest(target, operation, x, pad):
@@ -30,6 +33,36 @@ def cheapest(target, operation, x, pad):
     if winograd_can(operation):
         costs["winograd"] = winograd_cost(target, operation)
     return min(costs, key=costs.get)
+
+
+def conv_cost(program, operation, x, pad, form):
+    """Of a convolution, for one image or a group."""
+    target, (F, C, K, _) = program.library.target, operation.weight.shape
+    whole = operation.weight.size * math.prod(operation.behind)
+    if form == "winograd_group":
+        points = winograd.side(K) ** 2 * math.prod(winograd_tiles(operation))
+        return GROUPED * points * (F * C + GROUP_POINT * (F + C))
+    costs = {"group": lambda: GROUPED * whole, "depthwise": lambda: 2 * whole / target.lanes,
+             "winograd": lambda: winograd_cost(target, operation),
+             "plane": lambda: plane_cost(target, operation, x, pad), "outputs": lambda: outputs_tiles(target,
+                                                                                                      operation)[1]}
+    return costs[form]()
+
+
+def dense_cost(program, weight):
+    """Of a dense layer, weight (D, O), for one image or a group."""
+    D, O = weight.shape
+    if program.group > 1:
+        return GROUPED * D * O
+    return D * math.ceil(O / program.lanes) * (CACHED if weight.size <= CACHE else MISSED)
+
+
+def least_group(one, group, lanes):
+    """How many images a group needs to be faster than one by one; more than `lanes`: none does.
+
+    one, group: costs of the two programs. Where nothing is known of one of them, half the lanes.
+    """
+    return max(2, math.ceil(group / one) if one and group else lanes // 2)
 
 
 def winograd_can(operation):

@@ -2,7 +2,7 @@
 import numpy as np
 
 from npcbnet.runtime.micro.sparse_one import UNROLL
-from npcbnet.runtime.steps import packing
+from npcbnet.runtime.steps import costs, packing
 
 FEW = 12  # outputs that dense_few sums side by side
 BLOCK = 4  # neighbouring outputs that are listed together where weights vanish so
@@ -15,6 +15,7 @@ MOST_LISTED = {"one": {1: 0.08, BLOCK: 0.08}, "half": {1: 0.06, BLOCK: 0.06}, "g
 def dense(program, operation, x, pad):
     """A dense layer and its clamp. Features have no frame: pad is 0."""
     outputs = operation.weight.shape[1]
+    program.cost += costs.dense_cost(program, operation.weight)
     if is_sparse(operation, "group" if program.group > 1 else "half" if has_halves(program, operation) else "one"):
         return (sparse_group if program.group > 1 else sparse_one)(program, operation, x)
     return (group if program.group > 1 else few if outputs <= FEW else one)(program, operation, x)
