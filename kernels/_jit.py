@@ -7,8 +7,10 @@ imports it to find out: False without numba and under NUMBA_DISABLE_JIT=1.
 import os
 import threading
 import warnings
+from contextlib import contextmanager
 from functools import cache, update_wrapper
 from importlib.util import find_spec
+from pathlib import Path
 
 SWITCHED_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _INSTALLED = find_spec("numba") is not None
@@ -85,11 +87,41 @@ def _settle(names):
         names.update({name: value.serves for name, value in waiting.items()})  # all at once, for other threads
 
 
+def cache_folder(told=None):
+    """The folder for machine code: npcbnet/ in the folder `told`, else in the user's for such things; made if need be.
+
+    Raises OSError where it cannot be written, RuntimeError where there is no home.
+    """
+    folder = Path(told or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "npcbnet"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} cannot be written")
+    return folder
+
+
+@contextmanager
+def _kept_apart(config):
+    """Let Numba keep machine code in cache_folder() unless it was told a folder, not among the package's files.
+
+    There it would stay behind when the package is uninstalled, and the folder around it would hide an editable install.
+    """
+    told = config.CACHE_DIR
+    try:
+        config.CACHE_DIR = told or str(cache_folder())
+    except (OSError, RuntimeError):  # then Numba's own choice
+        config.CACHE_DIR = told
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = told
+
+
 def _compiled_loop(waiting):
     """Numba's dispatcher of a Loop; it compiles at its first call."""
     numba, options = _numba(), {"nogil": True, "error_model": "numpy", "fastmath": set(waiting.fastmath) or False}
     try:
-        return _forgiving(numba.njit(cache=True, **options)(waiting.loop))
+        with _kept_apart(numba.config):
+            return _forgiving(numba.njit(cache=True, **options)(waiting.loop))
     except RuntimeError:  # no folder for the cache can be written: a read-only install without a home
         _warn_once("npcbnet: no folder to keep compiled code in, so it is compiled anew at every start; "
                    "set NUMBA_CACHE_DIR to a writable folder to start faster")

@@ -1,5 +1,6 @@
 """Numba's cache on disk may be damaged or full; predictions must not care."""
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,21 @@ def test_a_full_disk_costs_a_warning(tmp_path):
     done = run(tmp_path, limit="trap '' XFSZ; ulimit -f 0;")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("could not be kept") == 1
+
+
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
+def test_machine_code_does_not_lie_among_the_packages_files(tmp_path):
+    """There pip would leave it behind, and the folder around it would hide an editable install."""
+    for name in ("npcbnet", "kernels"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "pretrained"))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "home"),
+                   "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    code = SCRIPT + "from numba.core import config\nassert not config.CACHE_DIR\n"
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True,
+                              timeout=120, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")}
+        assert kept and all((tmp_path / "home" / "npcbnet") in path.parents for path in kept)
+    assert not list(tmp_path.rglob("__pycache__"))

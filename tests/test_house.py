@@ -176,7 +176,7 @@ def test_predicting_on_a_pi_loads_nothing_of_training(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("kernels/*.py")), ids=lambda path: path.name)
 def test_a_kernel_imports_numpy_and_jit_alone(path):
-    standard = {"functools", "importlib.util", "os", "threading", "warnings"}
+    standard = {"contextlib", "functools", "importlib.util", "os", "pathlib", "threading", "warnings"}
     allowed = standard | {"numba"} if path.name == "_jit.py" else {"numpy", "npcbnet.kernels._jit"}
     assert imports(module_of(path)) <= allowed
 

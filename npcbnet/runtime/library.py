@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from npcbnet.files import atomic_write
+from npcbnet.kernels._jit import cache_folder
 from npcbnet.runtime.assembler import Function
 from npcbnet.runtime.micro import executor
 from npcbnet.runtime.target import Target, host
@@ -118,13 +119,7 @@ def _source():
 def _folder():
     """Where machine code is kept: beside Numba's if that was told, else the user's cache folder. None: nowhere."""
     try:
-        told = os.environ.get("NUMBA_CACHE_DIR")
-        base = Path(told or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = base / "npcbnet"
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(f"{folder} cannot be written")
-        return folder
+        return cache_folder(os.environ.get("NUMBA_CACHE_DIR"))
     except (OSError, RuntimeError) as error:  # RuntimeError: no home
         _warn(error)
         return None
