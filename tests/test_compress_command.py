@@ -1,4 +1,6 @@
 """python -m npcbnet.compress, whatever the kind: options that go together, its files, going on after a stop."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ import npcbnet
 from npcbnet.checkpoint import Checkpoint
 from npcbnet.compress import adadeep, distil, magnitude, structure, subflow, variant
 from npcbnet.compress.__main__ import main
-from npcbnet.data.trial import trained_on
+from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
 from npcbnet.files import check_file
 from npcbnet.run import Run
@@ -119,3 +121,20 @@ def test_a_data_sets_path_may_have_spaces(files):
         assert trained_on(model) is None
         with pytest.raises(UsageError, match="--data"):
             variant.dataset_of(model)
+
+
+DIGITS = tuple("0123456789")
+
+
+@pytest.mark.parametrize("known, title, names, fits", [
+    (DIGITS, "mnist", DIGITS, True), (DIGITS, "letters", tuple("abcdefghij"), False),
+    (DIGITS, "five", tuple("01234"), False), (tuple("abcdefghij"), "mnist", DIGITS, False),
+    (tuple("abcdefghij"), "from-a-path", DIGITS, True)])
+def test_data_of_other_classes_are_refused(known, title, names, fits):
+    """Of a path, numbers are no names: a model may know what they stand for."""
+    model, dataset = SimpleNamespace(class_names=known), SimpleNamespace(name=title, class_names=names)
+    if fits:
+        check_classes(model, dataset)
+    else:
+        with pytest.raises(UsageError, match=f"{title} has {len(names)} classes .*the model knows 10"):
+            check_classes(model, dataset)

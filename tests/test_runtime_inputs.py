@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from npcbnet import runtime
-from npcbnet.errors import NpcbnetError, ShapeError
+from npcbnet.errors import NpcbnetError, ShapeError, UsageError
 from npcbnet.nets import CBNet, Classifier, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight
 from tests.runtime_models import names, needs_engine, some_images
 from tests.test_start import run
@@ -268,3 +268,13 @@ def test_a_model_without_parameters_says_so():
     model = models()[0]
     with pytest.raises(ShapeError, match="no parameter"):
         runtime.compile(Classifier.from_config(model.config())).predict(np.zeros(SHAPE, np.uint8))
+
+
+def test_a_models_name_is_no_model():
+    with pytest.raises(UsageError, match=r"takes a model, not 'mnist-caenet'; load it first"):
+        runtime.compile("mnist-caenet")
+
+
+def test_a_files_name_is_no_image():
+    with pytest.raises(ShapeError, match="'three.png' is a file's name; read it first"):
+        models()[0].predict("three.png")

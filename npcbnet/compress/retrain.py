@@ -3,6 +3,7 @@ import numpy as np
 
 from npcbnet import recipes, runtime
 from npcbnet.compress.constrained import Constrained
+from npcbnet.data.trial import check_classes
 from npcbnet.errors import UsageError
 from npcbnet.nets import Classifier
 from npcbnet.nets.images import as_floats
@@ -55,9 +56,9 @@ def check(model, dataset, seed, threads):
     numbers of at least 0 and 1."""
     check_floats(model)
     check_numbers(seed, threads)
-    if (dataset.input_shape, dataset.classes) != (model.input_shape, model.classes):
-        raise UsageError(f"{dataset.name} has images of {dataset.input_shape} in {dataset.classes} classes; the model "
-                         f"takes {model.input_shape} in {model.classes}")
+    if dataset.input_shape != model.input_shape:
+        raise UsageError(f"{dataset.name} has images of {dataset.input_shape}; the model takes {model.input_shape}")
+    check_classes(model, dataset)
 
 
 def check_floats(model, what="this takes"):

@@ -13,7 +13,7 @@ from npcbnet import data, judge, modelfile, runtime
 from npcbnet.compress import subflow
 from npcbnet.compress.prune import prune
 from npcbnet.compress.quantise import quantise
-from npcbnet.data.trial import trained_on
+from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
 from npcbnet.files import check_file
 from npcbnet.training import default_threads
@@ -36,9 +36,7 @@ def dataset_of(model, name=None):
     if not name:
         raise UsageError("the model's file does not say what it was trained on; name the data set with --data")
     dataset = data.load(name, shape=model.input_shape)
-    if len(dataset.class_names) != model.classes:
-        raise UsageError(f"{name} has {len(dataset.class_names)} classes, the model knows {model.classes}; "
-                         "name the data set that it was trained on with --data")
+    check_classes(model, dataset)
     return dataset
 
 

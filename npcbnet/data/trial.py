@@ -5,6 +5,7 @@ import numpy as np
 
 from npcbnet import data
 from npcbnet.data import cifar, digits, published
+from npcbnet.errors import UsageError
 
 DRAWN, NOISY = 1000, 200  # images of either kind
 
@@ -16,6 +17,23 @@ def trained_on(model):
     except ValueError:  # a quotation that does not end
         return None
     return words[3] if len(words) > 3 else None
+
+
+def check_classes(model, dataset):
+    """Raise UsageError unless the data set has the classes that the model tells apart.
+
+    One that was read from a path and merely numbers its classes is believed to have them.
+    """
+    known, found = tuple(model.class_names), tuple(dataset.class_names)
+    numbered = dataset.name not in data.NAMES and found == tuple(map(str, range(len(found))))
+    if len(known) != len(found) or known != found and not numbered:
+        raise UsageError(f"{dataset.name} has {len(found)} classes ({_some(found)}), the model knows {len(known)} "
+                         f"({_some(known)}); name the data set that it was trained on")
+
+
+def _some(names):
+    """The first names, for a message."""
+    return f"{', '.join(names[:3]):.60}" + (", ..." if len(names) > 3 else "")
 
 
 def test_images(model, asked=None):

@@ -1,4 +1,6 @@
 """What a user hands to `predict`, brought into the one form that nets take."""
+import os
+
 import numpy as np
 
 from npcbnet.errors import ShapeError
@@ -15,6 +17,9 @@ def as_images(images, input_shape, check_values=True):
     """
     if isinstance(images, np.ma.MaskedArray):
         raise ShapeError("images are a masked array; fill what is masked first, e.g. images.filled(0)")
+    if isinstance(images, (str, os.PathLike)):
+        raise ShapeError(f"{str(images)!r:.80} is a file's name; read it first, e.g. with skimage.io.imread, or give "
+                         "it to python -m npcbnet.predict")
     try:
         images = np.asarray(images)
     except Exception as error:  # images of different sizes in one list; whatever a foreign object's own code raises

@@ -9,6 +9,7 @@ answer.
 """
 import warnings
 
+from npcbnet.errors import UsageError
 from npcbnet.runtime.layerwise import Layerwise
 
 
@@ -16,9 +17,11 @@ def compile(model, threads=1):
     """A Predictor for the model as it is now (weights are copied). threads: how many it may use for large batches.
 
     Where this machine has no engine (no llvmlite, NUMBA_DISABLE_JIT=1, a 32-bit processor), a Layerwise with the same
-    methods, which calls the layers one by one. Raises UsageError for impossible `threads`, ShapeError for a model
-    without parameters.
+    methods, which calls the layers one by one. Raises UsageError for impossible `threads` and for what is no model,
+    ShapeError for a model without parameters.
     """
+    if not hasattr(model, "params"):
+        raise UsageError(f"compile takes a model, not {model!r:.60}; load it first: npcbnet.compile(npcbnet.load(...))")
     from npcbnet.kernels._jit import SWITCHED_OFF
     if SWITCHED_OFF or not _llvmlite_loads():
         return Layerwise(model, threads)
