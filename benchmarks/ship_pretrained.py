@@ -31,9 +31,10 @@ def ship(source, dataset, name):
     key, test = f"{dataset}-{name}", data.load(dataset).test
     model = npcbnet.load(source)
     trained = model.record["test_accuracy"]
+    model.record = {**model.record, "model": name, "stored": "float16" if key in HALVES else "float32"}
     if key in SHARED:
         model = share(model, CENTROIDS, first=False)
-        model.record = {**model.record, "centroids": CENTROIDS}
+        model.record["stored"] = f"{CENTROIDS} values in each layer but the first"
     path = modelfile.PRETRAINED / f"{key}.npz"
     for _ in range(2):  # first to be judged as it is stored, then with what that said
         npcbnet.save(model, path, dtype="float16" if key in HALVES else "float32")
