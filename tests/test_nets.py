@@ -165,7 +165,7 @@ def test_predict_takes_the_documented_shapes_and_types(rng):
     (np.array([["a"]]), "do not fit"),
     ([np.zeros((28, 28)), np.zeros((27, 28))], "same size"),
     (None, "do not fit"),
-    ("mnist.png", "do not fit"),
+    ("mnist.png", "a file's name"),
 ])
 def test_what_predict_refuses(images, words, rng):
     model = lightweight(branchynet_lenet(MNIST, NAMES, rng))
