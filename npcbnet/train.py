@@ -60,13 +60,15 @@ def start(options):
                              "name no data set with --resume")
         if runs.is_finished(out):
             raise UsageError(f"the run in {out} is finished, see {out / 'report.md'}; start another without --resume")
-        return run, out, data.load(run.dataset, shape=run.shape)
+        dataset = data.load(run.dataset, shape=run.shape)
+        runs.viewer(run, dataset)  # says now what could not work later
+        return run, out, dataset
     if options.dataset is None:
         raise UsageError("name a data set, e.g. python -m npcbnet.train digits (or --resume to continue a run)")
     run = runs.Run.of(options)
     out = options.out or runs.free_folder("runs", run)
     dataset = data.load(run.dataset, shape=run.shape)
-    runs.viewer(run, dataset)  # says now what could not work later
+    runs.viewer(run, dataset)
     runs.begin(run, out)
     return run, out, dataset
 

@@ -59,3 +59,16 @@ def stopped_after_an_epoch(monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Checkpoint, "save", stops)
         yield
+
+
+def epochs_restored(monkeypatch):
+    """A list to which each checkpoint that is restored from now on adds how many epochs it has."""
+    restore, epochs = Checkpoint.restore, []
+
+    def noted(self, optimiser):
+        history = restore(self, optimiser)
+        epochs.append(len(history))
+        return history
+
+    monkeypatch.setattr(Checkpoint, "restore", noted)
+    return epochs

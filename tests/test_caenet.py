@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from npcbnet.kernels._jit import COMPILED
 
 import npcbnet
 from npcbnet import conversion, modelfile, runtime
@@ -19,6 +18,7 @@ from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
 from npcbnet.errors import ModelFileError, ShapeError
 from npcbnet.gradcheck import gradcheck
+from npcbnet.kernels._jit import COMPILED
 from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import CBNet, Classifier, ConvConverter, ConvConverterConfig, caenet, lenet
 from npcbnet.nets.caenet import head, parts, thin

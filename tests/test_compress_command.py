@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet.checkpoint import Checkpoint
 from npcbnet.compress import adadeep, distil, magnitude, structure, subflow, variant
 from npcbnet.compress.__main__ import main
 from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
 from npcbnet.files import check_file
 from npcbnet.run import Run
-from tests.small_models import small_digits, small_lenet, stopped_after_an_epoch, write_small_files
+from tests.small_models import epochs_restored, small_digits, small_lenet, stopped_after_an_epoch, write_small_files
 
 EPOCHS = 2
 WAYS = [["--subflow", "0.3", "0.6"], ["--adadeep", "--max-macs", "30000", "--save-anyway"],
@@ -41,14 +40,7 @@ def test_a_stopped_command_goes_on_to_the_same_network(options, files, monkeypat
     assert "the same command goes on" in capsys.readouterr().err
     kept, = files.glob("parts*")
     assert kept.name.startswith("parts.checkpoint")
-    restore, epochs = Checkpoint.restore, []
-
-    def noted(self, optimiser):
-        history = restore(self, optimiser)
-        epochs.append(len(history))
-        return history
-
-    monkeypatch.setattr(Checkpoint, "restore", noted)
+    epochs = epochs_restored(monkeypatch)
     assert main([*command, "--out", "parts.npz"]) == status and epochs == [1]
     whole, parts = (npcbnet.load(files / name) for name in ("whole.npz", "parts.npz"))
     assert all(np.array_equal(array, parts.params[name]) for name, array in whole.params.items())

@@ -2,26 +2,16 @@
 import numpy as np
 import pytest
 
-from npcbnet.caenet.recipe import COLOUR
-from npcbnet.nets import ConvConverter, alexnet
-from npcbnet.nets.caenet import caenet
+from benchmarks.peer_runtimes.models import colour_caenet
+from npcbnet.nets import alexnet
 from npcbnet.runtime.steps.costs import least_group
 from tests.runtime_models import names, needs_engine
 from tests.test_runtime_inputs import models
-
-pytestmark = needs_engine
 
 
 def predictor(model, threads=1):
     from npcbnet.runtime.predictor import Predictor
     return Predictor(model, threads).warmup()
-
-
-def colour_caenet():
-    """CAE-Net for CIFAR-10, untrained: one image at a time the engine is faster than with groups."""
-    rng = np.random.default_rng(0)
-    encoder = ConvConverter(COLOUR.form, (3, 32, 32)).initialise(rng).encoder
-    return caenet(encoder, COLOUR.hidden, (3, 32, 32), names(10), rng, COLOUR.pool)
 
 
 @pytest.mark.parametrize("one, group, least", [(10.0, 75.0, 8), (10.0, 300.0, 30), (10.0, 1.0, 2), (0.0, 9.0, 8),
@@ -30,6 +20,7 @@ def test_a_group_needs_as_many_images_as_cost_as_much(one, group, least):
     assert least_group(one, group, 16) == least
 
 
+@needs_engine
 def test_only_what_fills_a_group_well_enough_goes_in_groups():
     made = predictor(alexnet((3, 32, 32), names(10), np.random.default_rng(0)))
     group, least = made._group.group, made._least
@@ -38,6 +29,7 @@ def test_only_what_fills_a_group_well_enough_goes_in_groups():
         0, 0, least, group, group, 2 * group - 1]
 
 
+@needs_engine
 @pytest.mark.parametrize("threads", [1, 2])
 def test_every_size_of_a_batch_has_the_same_answers(threads):
     rng = np.random.default_rng(4)
@@ -52,8 +44,9 @@ def test_every_size_of_a_batch_has_the_same_answers(threads):
             assert said.converted is None or said.converted.shape == (count, 1, 28, 28)
 
 
+@needs_engine
 def test_where_groups_do_not_pay_all_go_one_by_one():
-    model = colour_caenet()
+    model = colour_caenet((3, 32, 32), names(10), np.random.default_rng(0))
     made = predictor(model, 2)
     if made._library.target.lanes == 16:  # elsewhere a group may pay
         assert made._group.group == 1 and made._in_groups(2) == 2

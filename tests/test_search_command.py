@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet.checkpoint import Checkpoint
 from npcbnet.compress import search
 from npcbnet.compress.space import Space
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.errors import UsageError
 from npcbnet.search import main
-from tests.small_models import small_digits, stopped_after_an_epoch, write_small_files
+from tests.small_models import epochs_restored, small_digits, stopped_after_an_epoch, write_small_files
 from tests.test_slo import BRIEF, by_macs, same, searched
 
 
@@ -58,14 +57,7 @@ def test_a_stopped_search_goes_on_to_the_same_network(files, monkeypatch):
         assert main([*options, "parts.npz"]) == 130
         raise KeyboardInterrupt  # the command has caught it
     assert {path.name[:13] for path in files.glob("parts*")} == {"parts.search-"}
-    restore, epochs = Checkpoint.restore, []
-
-    def noted(self, optimiser):
-        history = restore(self, optimiser)
-        epochs.append(len(history))
-        return history
-
-    monkeypatch.setattr(Checkpoint, "restore", noted)
+    epochs = epochs_restored(monkeypatch)
     assert main([*options, "parts.npz"]) == 0 and epochs == [1]
     assert same(npcbnet.load("whole.npz").params, npcbnet.load("parts.npz").params)
     assert [path.name for path in files.glob("parts*")] == ["parts.npz"]

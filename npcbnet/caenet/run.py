@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npcbnet import __version__, judge, machine, modelfile, pictures, report, run as runs
+from npcbnet import __version__, judge, machine, modelfile, pictures, report
 from npcbnet.caenet import recipe, transfer
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
 from npcbnet.clustering import check_method
@@ -27,7 +27,6 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     """
     check_dataset(dataset, run.seed)
     check_method(run.clustering)  # a run that is resumed, maybe elsewhere
-    runs.viewer(run, dataset)
     if run.quick:
         dataset = replace(dataset, **{part: first(getattr(dataset, part), recipe.QUICK_IMAGES)
                                       for part in ("train", "validation", "test")})

@@ -18,9 +18,9 @@ ROUNDS = 100  # of k-means, at most; it has come to rest long before
 def share(model, centroids, first=True):
     """A copy of the model whose weights have at most `centroids` values in each layer, chosen layer by layer.
 
-    first: the first layer's weights, too. They are few and all that follows sees the image through them: of AlexNet for
-    CIFAR-10 they lose more than all others together. Biases, statistics, integers and layers of fewer than
-    LEAST_WEIGHTS weights stay as they are. Raises UsageError for another number than 2..MOST.
+    first: the first layer's weights, too. They are few, and all that follows sees the image through them. Biases,
+    statistics, integers and layers of fewer than LEAST_WEIGHTS weights stay as they are. Raises UsageError for another
+    number than 2..MOST.
     """
     check(centroids)
     made, kept = copy.deepcopy(model), {*model.integers, *model.scales, *model.statistics}
