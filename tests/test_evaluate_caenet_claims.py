@@ -33,6 +33,7 @@ def test_every_claim_has_a_verdict_and_a_reason():
 
 
 HERE = {"device": "this machine"}
+ALL = {"dataset": "cifar10", "class_name": None}
 MINE = {**HERE, "model": "caenet"}
 RANDOM, CLUSTERED = ({"dataset": "cifar10", "method": kind} for kind in (caenet_rows.RANDOM_TARGET, caenet_rows.KMEANS))
 
@@ -66,7 +67,9 @@ RANDOM, CLUSTERED = ({"dataset": "cifar10", "method": kind} for kind in (caenet_
                        ("clustering", CLUSTERED, {"reconstruction_loss": 0.03})], "yes"),
     (KMEANS, "in part", [("clustering", {"method": "k-means"}, {"accuracy": 0.9})], "yes"),
     (KMEANS, "in part", [("clustering", {"method": "k-means"}, {"accuracy": 0.7})], "no"),
-    (ELBOW, "yes", [("elbow", {"dataset": "cifar10", "class_name": None}, {"elbow": 5})], "no"),
+    (ELBOW, "in part", [("elbow", {**ALL, "clusters": 1}, {"inertia": 300}), ("elbow", {**ALL, "clusters": 2},
+                                                                              {"inertia": 180})], "yes"),
+    (ELBOW, "in part", [("elbow", {**ALL, "clusters": 1}, {"inertia": 900})], "no"),
     (TRANSFER, "in part", [("transfer", {"dataset": "cifar10", "variant": caenet_rows.TRANSFERRED},
                             {"accuracy": 0.83})], "yes"),
     (TRANSFER, "in part", [("transfer", {"variant": caenet_rows.RANDOM}, {"accuracy": 0.995})], "no"),

@@ -126,6 +126,11 @@ def test_of_slow_converters_few_are_trained_and_the_runs_own_is_taken(stages, tm
     assert cosine["reconstruction_loss"] is cosine["accuracy"] is None and cosine["clusters"] > 0
     random = rows[caenet_rows.RANDOM_TARGET]
     assert random["epochs"] == 2 and 0 < random["reconstruction_loss"] != own["reconstruction_loss"]
+    for method in (caenet_rows.RANDOM_TARGET, caenet_rows.KMEANS):  # longer, without augmentation, beside the others
+        plain = rows[method + caenet_rows.PLAIN]
+        assert plain["epochs"] == 4 and plain["clusters"] == rows[method]["clusters"]
+        assert 0 < plain["reconstruction_loss"] < rows[method]["reconstruction_loss"]
+    assert slow.chosen.shift == stages.chosen.shift and not list(tmp_path.rglob("checkpoint*"))
 
 
 def test_a_baseline_looks_at_the_training_images_once_and_only_when_asked(stages, looks):

@@ -141,6 +141,27 @@ def test_an_slo_that_cannot_be(slo_ms):
             call()
 
 
+def test_an_slo_may_be_a_share_of_the_latency_that_the_loop_measures(tmp_path):
+    """...once: another measurement, a moment later, would be another SLO."""
+    asked = []
+
+    def slower_each_time(models):
+        asked.append(list(models))
+        return {name: time * len(asked) for name, time in by_macs(models).items()}
+
+    found = met(None, slower_each_time, share=0.5, checkpoint=tmp_path / "slo.npz")
+    assert found.slo_ms == 0.5 * found.rows[0]["latency_ms"] == 0.5 * WHOLE and found.met
+    assert asked[0] == ["original"] and ["original"] not in asked[1:] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"share": 0.0}, "share"), ({"share": 1.5}, "share"), ({"share": True}, "share"), ({"share": "half"}, "share"),
+    ({"share": float("nan")}, "share"), ({"slo_ms": 1.0, "share": 0.5}, "not by both")])
+def test_a_share_that_cannot_be(changes, words):
+    with pytest.raises(UsageError, match=words):
+        met(**{"slo_ms": None, **changes})
+
+
 def test_what_the_loop_does_not_take():
     for changes in ({"seed": -1}, {"seed": True}, {"threads": 0}):
         with pytest.raises(UsageError):

@@ -77,21 +77,28 @@ class Met:
         return next(row for row in self.rows if row.get("chosen"))
 
 
-def meet(model, dataset, slo_ms, *, seed=0, threads=1, quick=False, quiet=True, checkpoint=None, effort=None,
-         measure=None):
+def meet(model, dataset, slo_ms=None, *, share=None, seed=0, threads=1, quick=False, quiet=True, checkpoint=None,
+         effort=None, measure=None):
     """Prune a Classifier until one image takes at most slo_ms milliseconds at batch 1, and train it: Met.
 
-    seed decides all that is drawn, and no result depends on threads; but latencies are measured: where one lies near
-    the SLO, two runs may decide differently. quick: 2,000 images; effort: an Effort instead of FULL or QUICK. measure:
-    a function {name: model} -> {name: ms} in place of the engine's clock. checkpoint: a path; beside it lie the
-    measured latencies and what has been trained, a loop that was stopped goes on from there with the same arguments,
-    and at the end they are removed. Raises UsageError for a model or an argument that cannot work.
+    share: in place of slo_ms; the SLO is this share of the model's own latency, as the loop itself measures it. seed
+    decides all that is drawn, and no result depends on threads; but latencies are measured: where one lies near the
+    SLO, two runs may decide differently. quick: 2,000 images; effort: an Effort instead of FULL or QUICK. measure: a
+    function {name: model} -> {name: ms} in place of the engine's clock. checkpoint: a path; beside it lie the measured
+    latencies and what has been trained, a loop that was stopped goes on from there with the same arguments, and at the
+    end they are removed. Raises UsageError for a model or an argument that cannot work.
     """
     check(model, dataset, seed, threads)
-    check_slo(slo_ms)
+    if share is None:
+        check_slo(slo_ms)
+    elif slo_ms is not None:
+        raise UsageError("an SLO is given by slo_ms, milliseconds, or share, of the model's own latency: not by both")
+    elif isinstance(share, bool) or not isinstance(share, (int, float, np.floating)) or not 0 < share <= 1:
+        raise UsageError(f"the SLO's share of the model's latency must be above 0 and at most 1, not {share!r:.40}")
     effort = effort or (QUICK if quick else FULL)
     with one_blas_thread():
-        return _Loop(model, dataset, float(slo_ms), effort, seed, threads, quiet, checkpoint, measure).run()
+        slo_ms = None if slo_ms is None else float(slo_ms)
+        return _Loop(model, dataset, slo_ms, share, effort, seed, threads, quiet, checkpoint, measure).run()
 
 
 def check_slo(slo_ms):
@@ -103,12 +110,15 @@ def check_slo(slo_ms):
 class _Loop:
     """The state of one loop."""
 
-    def __init__(self, model, dataset, slo_ms, effort, seed, threads, quiet, checkpoint, measure):
+    def __init__(self, model, dataset, slo_ms, share, effort, seed, threads, quiet, checkpoint, measure):
         self.model, self.slo_ms, self.effort, self.quiet = model, slo_ms, effort, quiet
         self.retraining = Retraining(model, dataset, effort.images, effort.validation, seed, threads)
-        self.files = Sidecars(checkpoint, seed, slo_ms, effort, dataset.name, len(dataset.train),
-                              *(zlib.crc32(np.ascontiguousarray(array)) for array in model.params.values()))
+        weights = [zlib.crc32(np.ascontiguousarray(array)) for array in model.params.values()]
+        self.files = Sidecars(checkpoint, seed, slo_ms or f"{share} of its own", effort, dataset.name,
+                              len(dataset.train), *weights)
         self.watch = Stopwatch(model, self.retraining.validation.images, measure, self.files.path("latencies", ".json"))
+        if self.slo_ms is None:
+            self.slo_ms = share * self.watch.times([model])[0]
         self.seen = {"images": self.retraining.train.images[:structure.MEASURED],
                      "labels": self.retraining.train.labels[:structure.MEASURED]}
         self.rows, self.models, self.notes = [], [], []

@@ -1,4 +1,5 @@
 """Claims of the CAE-Net paper about its parts: clusters, knowledge transfer, zeros, pruning. Judged by rows alone."""
+from npcbnet.clustering import elbow_point
 from npcbnet.evaluate.caenet import paper
 from npcbnet.evaluate.caenet import rows as kinds
 from npcbnet.evaluate.caenet.rows import baselines, tables
@@ -7,6 +8,7 @@ from npcbnet.evaluate.verdicts import Titles, all_or_some, claim, span, verdict
 
 LOST = 1  # points of accuracy that pruning to an SLO may cost
 NO_ZEROS = 0.005  # as a share is none
+SHORTEST = 5  # clusters that a curve with an elbow goes to, at least
 LEAST = 0.001  # of accuracy: less is no difference, even where seeds agree
 
 
@@ -32,28 +34,32 @@ def _encoder(report, titles):
     bases, found = baselines(tables(report)), {}
     for name, parts in grouped(report.get("fig5") or (), "dataset").items():
         rows = {row.get("part"): row for row in parts if row.get("model") == "caenet"}
-        pair = tuple(_value(rows, "encoder", key) for key in ("latency_share", "energy_share"))
-        if None not in pair:
-            found[name] = pair
+        share = _value(rows, "encoder", "latency_share")
+        if share is not None:
+            found[name] = share
     if not found:
         return None
-    time = {base: [pair[0] for name, pair in found.items() if bases.get(name) == base] for base in ("alexnet", "lenet")}
+    time = {base: [share for name, share in found.items() if bases.get(name) == base] for base in ("alexnet", "lenet")}
     more = not all(time.values()) or min(time["alexnet"]) > max(time["lenet"])
-    most = [share > 0.5 for pair in found.values() for share in pair]
+    most = [share > 0.5 for share in found.values()]
     return claim("Most of CAE-Net's time and energy is its encoder's, above all on CIFAR-10", "Fig. 5, no figures",
-                 titles.each({name: f"{pair[0]:.0%} of the time, {pair[1]:.0%} of the energy"
-                              for name, pair in found.items()}), all_or_some(most + [more]),
+                 titles.each({name: f"{share:.0%} of the time" for name, share in found.items()})
+                 + "; energy is power times time", all_or_some(most + [more]),
                  "the head takes the larger part" if not all(most) else "it is no larger part on CIFAR-10")
 
 
 def _loss(report, titles):
-    found = {}
+    found, plain = {}, {}
     for name, rows in _by(report, "clustering", "method").items():
         for key in ("reconstruction_loss_validation", "reconstruction_loss"):
             pair = tuple(_value(rows, kind, key) for kind in (kinds.RANDOM_TARGET, kinds.KMEANS))
             if all(pair):
                 found[name] = (*pair, _value(rows, kinds.ONE_TARGET, key))
                 break
+        pair = tuple(_value(rows, kind + kinds.PLAIN, "reconstruction_loss")
+                     for kind in (kinds.RANDOM_TARGET, kinds.KMEANS))
+        if all(pair):
+            plain[name] = pair
     if not found:
         return None
     printed = 1 - paper.LOSS_WITH / paper.LOSS_WITHOUT
@@ -63,7 +69,9 @@ def _loss(report, titles):
                  f"from {paper.LOSS_WITHOUT} to {paper.LOSS_WITH}, {printed:.1%} (CIFAR-10)",
                  titles.each({name: f"{saved[name]:.0%}, from {before:.3g} with random easy targets to {after:.3g}"
                               + ("" if one is None else f"; {one:.3g} with one target a class")
-                              for name, (before, after, one) in found.items()}),
+                              + ("" if name not in plain else "; on images neither shifted nor mirrored, longer, "
+                                 f"{1 - plain[name][1] / plain[name][0]:.0%}, from {plain[name][0]:.3g} to "
+                                 f"{plain[name][1]:.3g}") for name, (before, after, one) in found.items()}),
                  verdict([saved[name] for name in judged_by], printed, 0),
                  "more targets are nearer to the images, but harder to tell apart")
 
@@ -72,8 +80,8 @@ def _kmeans(report, titles):
     found = {}
     for name, rows in _by(report, "clustering", "method").items():
         mine = _value(rows, kinds.KMEANS, "accuracy")
-        others = [_value(rows, kind, "accuracy") for kind in rows if not str(kind).startswith(kinds.KMEANS)
-                  and kind not in (kinds.RANDOM_TARGET, kinds.ONE_TARGET)]
+        others = [_value(rows, kind, "accuracy") for kind in rows if not str(kind).startswith(
+            (kinds.KMEANS, kinds.RANDOM_TARGET, kinds.ONE_TARGET))]
         points = [100 * (mine - other) for other in others if None not in (mine, other)]
         if points:
             found[name] = points
@@ -88,20 +96,19 @@ def _kmeans(report, titles):
 
 
 def _elbow(report, titles):
-    found = {}
+    """Judged by curves that end at each number of clusters from SHORTEST on: the elbow depends on their end."""
+    found, texts = {}, {}
     for name, rows in grouped(report.get("elbow") or (), "dataset").items():
-        rows = [row for row in rows if row.get("class_name") is None]
-        at = [row["clusters"] for row in rows if row.get("elbow") is True] or [
-            row["elbow"] for row in rows if number(row, "elbow") is not None]
-        if at:
-            found[name] = at[0]
+        curve = [number(row, "inertia") for row in rows if row.get("class_name") is None]
+        if len(curve) >= SHORTEST and None not in curve:
+            found[name] = [elbow_point(curve[:end]) for end in range(SHORTEST, len(curve) + 1)]
+            texts[name] = f"{span(found[name], '{}')}, by curves to {SHORTEST}, ..., {len(curve)} clusters"
     if not found:
         return None
     judged_by = [name for name in found if str(name).split("-")[0] == "cifar10"] or list(found)
-    return claim("The elbow is at three clusters a class", f"{paper.ELBOW} (CIFAR-10)",
-                 titles.each({name: f"{count:.3g}" for name, count in found.items()}),
-                 all_or_some([round(found[name]) == paper.ELBOW for name in judged_by]),
-                 "distances fall evenly with the number of clusters, without a clear bend")
+    return claim("The elbow is at three clusters a class", f"{paper.ELBOW} (CIFAR-10)", titles.each(texts),
+                 all_or_some([count == paper.ELBOW for name in judged_by for count in found[name]]),
+                 "distances fall evenly with the number of clusters, so the elbow moves with the curve's end")
 
 
 def _transfer(report, titles):

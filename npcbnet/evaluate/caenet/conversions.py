@@ -8,12 +8,14 @@ from npcbnet import clustering, conversion, modelfile
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
 from npcbnet.clustering.quality import quality, target_losses
 from npcbnet.errors import UsageError
-from npcbnet.evaluate.caenet.rows import KMEANS, ONE_TARGET, RANDOM_TARGET
+from npcbnet.evaluate.caenet.rows import KMEANS, ONE_TARGET, PLAIN, RANDOM_TARGET
 from npcbnet.files import write_text
 from npcbnet.progress import say
 
 METHODS = (KMEANS, "cosine", "dbscan", "hdbscan")
 ALWAYS = (RANDOM_TARGET, ONE_TARGET, KMEANS)
+MEMORISED = (RANDOM_TARGET + PLAIN, KMEANS + PLAIN)  # a network that sees the same images again learns them by heart
+LONGER = 2  # times the epochs, for these
 
 
 def methods_at_hand():
@@ -33,7 +35,8 @@ class Conversions:
 
     Small images: every method, for the scope's epochs, shorter than a run. Colour images, whose converters take minutes
     an epoch: ALWAYS alone, as long as the run's own converter, which is the one with k-means; of the other methods only
-    the clusters are judged.
+    the clusters are judged. Two more rows, MEMORISED, train LONGER times as long without augmentation, of which the
+    paper says nothing.
     """
 
     def __init__(self, seen, models, scope):
@@ -45,32 +48,36 @@ class Conversions:
 
     def rows(self):
         """A row for each kind of target; what the folder does not hold yet is trained."""
-        return [self._row(method) for method in (RANDOM_TARGET, ONE_TARGET, *methods_at_hand()[0])]
+        return [self._row(method) for method in (RANDOM_TARGET, ONE_TARGET, *methods_at_hand()[0],
+                                                 *(MEMORISED if self.few else ()))]
 
     def _row(self, method):
-        if self.kept.get(method, {}).get("epochs") != self.epochs:
+        epochs = self.epochs * LONGER if method in MEMORISED else self.epochs
+        if self.kept.get(method, {}).get("epochs") != epochs:
             say(f"converter of {self.stages.out.name}, {method}", self.stages.quiet)
-            self.kept[method] = {"method": method, "epochs": self.epochs, **self._judged(method)}
+            self.kept[method] = {"method": method, "epochs": epochs, **self._judged(method, epochs)}
             write_text(self.path, json.dumps(self.kept, indent=2) + "\n")
         return self.kept[method]
 
-    def _judged(self, method):
-        """Train a converter with the method's targets, and judge it and its encoder on validation images."""
-        held = self.stages.dataset.validation
+    def _judged(self, row, epochs):
+        """Train a converter with a row's targets, and judge it and its encoder on validation images."""
+        held, method = self.stages.dataset.validation, row.removesuffix(PLAIN)
         targets, values = self._targets(method)
         if self.few and method not in ALWAYS:
             return {**values, "reconstruction_loss": None, "reconstruction_loss_validation": None, "accuracy": None}
-        converter, model = self._trained(method, targets)
+        converter, model = self._trained(row, targets, epochs)
         return {**values, "reconstruction_loss": reconstruction_loss(converter, targets, self.stages.threads),
                 "reconstruction_loss_validation": self._held_out(converter, targets, method, held),
                 "accuracy": accuracy(model, held, self.stages.threads)}
 
-    def _trained(self, method, targets):
+    def _trained(self, row, targets, epochs):
         """(converter, Classifier behind its frozen encoder)."""
-        if self.few and method == KMEANS:
+        if self.few and row == KMEANS:
             return modelfile.load(self.stages.out / "converter.npz").converter, self.models["caenet-transfer"]
-        short = Stages(replace(self.stages.run, epochs=self.epochs), self.stages.dataset,
+        short = Stages(replace(self.stages.run, epochs=epochs), self.stages.dataset,
                        self.stages.out / "conversions", self.stages.threads, self.stages.quiet or not self.few)
+        if row in MEMORISED:
+            short.chosen = replace(short.chosen, converter_epochs=epochs, shift=0, flip=False)
         short.out.mkdir(exist_ok=True)
         converter = short.converter(targets)
         model = short.transferred(converter.encoder, "transfer")

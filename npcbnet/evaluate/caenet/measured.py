@@ -89,22 +89,32 @@ class Measured:
         return rows, windows
 
     def encoder_and_head(self):
-        """Rows of Fig. 5: the time of the encoder alone, and what the head adds to it."""
+        """Rows of Fig. 5: what the encoder takes of the time, and the head with the call itself the rest."""
         rows = []
         for key in ("caenet", "caenet-slo"):
             model = self.models[key]
             encoder, head = parts(model)
-            shape = encoder.output_shape(model.input_shape)
-            alone = judge.latencies({"whole": model, "encoder": _encoder_alone(model, encoder)},
-                                    self.sample, self.scope.rounds)
-            share = min(1.0, alone["encoder"].latency_ms / alone["whole"].latency_ms)
+            shape, share = encoder.output_shape(model.input_shape), self._encoder_share(model, encoder)
             for part, layers, start, here in (("encoder", encoder, model.input_shape, share),
                                               ("head", head, shape, 1 - share)):
                 rows.append({**self._where(), "model": key, "part": part,
                              "latency_ms": here * self.latencies[key].latency_ms, "latency_share": here,
-                             "energy_share": here, "macs": layers.macs(start),
+                             "macs": layers.macs(start),
                              "parameters": sum(array.size for array in layers.params.values())})
         return rows
+
+    def _encoder_share(self, model, encoder):
+        """The encoder's share of a CAE-Net's time.
+
+        Timed with the least behind it that answers (means of the channels, one dense layer), less the time of that.
+        """
+        shape, rng = encoder.output_shape(model.input_shape), np.random.default_rng(0)
+        least = [GlobalAvgPool2d(), Flatten(), initialise(Dense(shape[0], model.classes), rng)]
+        whole = judge.latencies({"model": model, "encoder": Classifier(
+            Sequential([*encoder, *least]), model.input_shape, model.class_names)}, self.sample, self.scope.rounds)
+        rest = judge.latencies({"least": Classifier(Sequential(least), shape, model.class_names)}, rng.random(
+            (len(self.sample), *shape), np.float32), self.scope.rounds)["least"].latency_ms
+        return float(np.clip((whole["encoder"].latency_ms - rest) / whole["model"].latency_ms, 0, 1))
 
     def transfers(self):
         """Rows of the ablation of knowledge transfer."""
@@ -124,6 +134,12 @@ class Measured:
         return [{**self._where(), **row, "paper_loss": published.get(row["method"])}
                 for row in self.trained.conversions]
 
+    def made(self):
+        """Rows of what was done to each rival, and whether it came out as it was asked for."""
+        return [{**self._where(), **{key: row.get(key) for key in ("model", "choices", "met", "missed")},
+                 "notes": "; ".join(row.get("notes") or ()) or None, "accuracy": self.accuracies[row["model"]]}
+                for row in self.trained.rivals]
+
     def frontier(self):
         """Latency and accuracy of every trained model, BranchyNet at every threshold."""
         screened = self._thresholds()
@@ -137,10 +153,3 @@ class Measured:
                          "latency_ms": self.latencies[key].latency_ms,
                          "accuracy": float((answer.label == self.test.labels).mean())})
         return rows
-
-
-def _encoder_alone(model, encoder):
-    """A Classifier of the encoder and the least that can follow it: means of the channels, one dense layer."""
-    channels = encoder.output_shape(model.input_shape)[0]
-    last = initialise(Dense(channels, model.classes), np.random.default_rng(0))
-    return Classifier(Sequential([*encoder, GlobalAvgPool2d(), Flatten(), last]), model.input_shape, model.class_names)

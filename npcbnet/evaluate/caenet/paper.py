@@ -75,8 +75,9 @@ def cells(family, model):
     """
     found = {f"paper_{name}": number(family, model, device, column) for name, device, column in (
         ("latency_ms", PI, "ms"), ("speedup", PI, "speedup"), ("energy_mj", PI, "mj"), ("energy_ratio", PI, "ratio"),
-        ("nano_latency_ms", NANO, "ms"), ("nano_speedup", NANO, "speedup"), ("parameters", None, "parameters"),
-        ("file_bytes", None, "file"), ("accuracy", None, "accuracy"))}
+        ("nano_latency_ms", NANO, "ms"), ("nano_speedup", NANO, "speedup"), ("nano_energy_mj", NANO, "mj"),
+        ("nano_energy_ratio", NANO, "ratio"), ("parameters", None, "parameters"), ("file_bytes", None, "file"),
+        ("accuracy", None, "accuracy"))}
     for key, share in (("parameters", None), ("file_bytes", None), ("accuracy", 0.01)):
         if found[f"paper_{key}"] is not None:
             found[f"paper_{key}"] = round(found[f"paper_{key}"] * (share or _PRINTED[family][0]), 6)

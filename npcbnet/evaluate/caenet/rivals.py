@@ -3,7 +3,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from npcbnet import judge
 from npcbnet.caenet import recipe
 from npcbnet.caenet.stages import Stages
 from npcbnet.compress import adadeep, distil, magnitude, search, share, slo, structure, subflow
@@ -19,7 +18,8 @@ LEFT_OUT = 0.4  # of the channels: VGG16-pruned, ResNet50-pruned
 FASTER = 0.5  # the SLO that CAE-Net is pruned to, as a share of its own latency
 LARGE = {"vgg16": vgg16, "resnet50": resnet50, "resnet32": resnet32, "resnet18": resnet18, "mobilenetv2": mobilenetv2}
 PRUNED = ("vgg16", "resnet50")
-TIMED = 100  # images
+_TAUGHT = (f"a small student of the baseline's answers (T {distil.OURS['temperature']:g}, {distil.OURS['hard']:.0%} of "
+           "the loss the labels')")
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,11 @@ def train(stages, models, folder, quick, searching, quiet):
     base, options = models[name], {"seed": stages.run.seed, "threads": stages.threads, "quick": quick, "quiet": quiet}
 
     def compressed(key, words, make):
-        return kept(folder, key, models, lambda: (make(checkpoint_of(folder, key)), {"choices": words}), quiet)
+        row = kept(folder, key, models, lambda: (make(checkpoint_of(folder, key)), {}), quiet)
+        return {**row, "choices": words}
 
     rows = [
-        compressed(f"{name}-kd", "a small student taught by the baseline's answers", lambda path: distil.distil(
+        compressed(f"{name}-kd", _TAUGHT, lambda path: distil.distil(
             base, name, data, control=False, checkpoint=path, **options).model),
         compressed(f"{name}-wp", f"{KEPT:.1%} of the weights kept, pruned while it trains",
                    lambda path: magnitude.train(base, data, KEPT, epochs=effort.pruning, checkpoint=path, **options)),
@@ -105,11 +106,10 @@ def _balexnet(stages, checkpoint):
 
 def _to_slo(model, dataset, folder, options, effort):
     """(model, row): CAE-Net pruned until it takes half its time, or what comes nearest."""
-    before = judge.latencies({"caenet": model}, dataset.validation.images[:TIMED])["caenet"].latency_ms
-    met = slo.meet(model, dataset, FASTER * before, effort=effort,
-                   checkpoint=checkpoint_of(folder, "caenet-slo"), **options)
+    met = slo.meet(model, dataset, share=FASTER, effort=effort, checkpoint=checkpoint_of(folder, "caenet-slo"),
+                   **options)
     return met.model, {"choices": f"pruned to {FASTER:g} of its time", "met": met.met, "slo_ms": met.slo_ms,
-                       "missed": _too_slow(met), "history": met.rows}
+                       "missed": _too_slow(met), "notes": met.notes, "history": met.rows}
 
 
 def _too_slow(found):

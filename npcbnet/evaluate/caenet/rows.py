@@ -4,8 +4,11 @@ from npcbnet.evaluate.reading import grouped
 
 # What the rows of `clustering` and `transfer` are called where claims and charts look for them.
 RANDOM_TARGET, ONE_TARGET, KMEANS = "no clustering: random easy target", "one target a class", "k-means"
+PLAIN = ", images neither shifted nor mirrored"  # behind one of these
 RANDOM, TRANSFERRED, TUNED, SCRATCH = ("frozen random encoder", "frozen converting encoder", "fine-tuned",
                                        "from scratch")
+
+LARGE = ("vgg16", "resnet50", "resnet32", "resnet18", "mobilenetv2")  # of Table I's lower half
 
 
 def table_keys(report):

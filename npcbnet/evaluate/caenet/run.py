@@ -20,7 +20,7 @@ from npcbnet.progress import say
 from npcbnet.report import text_table
 
 DATASETS = ("cifar10", "mnist", "fmnist")  # the paper's, and one more for the frontier
-RAW = ("table", "windows", "fig5", "transfer", "dead", "clustering", "frontier")
+RAW = ("table", "windows", "fig5", "transfer", "dead", "clustering", "made", "frontier")
 SPREAD = ("latency_ms", "accuracy", "reconstruction_loss", "reconstruction_loss_validation", "share", "exit_rate")
 SLO_SHARE = 0.5  # of the baseline's time: the SLO of this machine
 SAME = 0.95  # of the baseline's time and more is not faster: the same network, measured twice, differs by a few percent
@@ -73,7 +73,8 @@ def _add(raw, measured, meter):
     rows, windows = measured.table(meter)
     for key, more in (("table", rows), ("windows", windows), ("fig5", measured.encoder_and_head()),
                       ("transfer", measured.transfers()), ("dead", measured.dead()),
-                      ("clustering", measured.conversions()), ("frontier", measured.frontier())):
+                      ("clustering", measured.conversions()), ("made", measured.made()),
+                      ("frontier", measured.frontier())):
         raw[key] += more
 
 
@@ -94,6 +95,7 @@ def _assembled(raw, firsts, options, notes):
     report["dead"] = pooled(raw["dead"], ("dataset", "model"), SPREAD)
     for key, model, made in (("slo", "caenet-slo", slo_rows), ("search", "caenet-search", search_rows)):
         report[key] = [row for m in firsts for row in _history(m.trained, model, made)]
+    report["made"] = pooled(raw["made"], ("dataset", "model", "choices", "met", "missed", "notes"), SPREAD)
     report["frontier"] = on_frontier(pooled(raw["frontier"], ("dataset", "model", "threshold"), SPREAD))
     report["arithmetic"] = paper.contradictions()
     report["windows"] = raw["windows"]

@@ -1,5 +1,5 @@
 """The sections of the CAE-Net paper's page: titles, what to look at, columns, and rows as they are shown."""
-from npcbnet.evaluate.caenet.rows import baselines, of_this_machine, table_keys
+from npcbnet.evaluate.caenet.rows import LARGE, baselines, of_this_machine, table_keys
 from npcbnet.evaluate.page.columns import (ACCURACY, CLAIMS, EXITS, LATENCY, MACS, MODEL, P95, PAPER_ACCURACY, Column,
                                            Section)
 from npcbnet.evaluate.reading import name_of, number
@@ -13,7 +13,9 @@ _NONZERO = Column("nonzero", "not zero", "whole", "parameters that are not zero"
 _SLO = Column("slo_ms", "SLO, {unit}", "time", "the service-level objective: how long an image may take; in the tables "
               "half of the baseline's time, for pruning and searching half of CAE-Net's own")
 _MEETS = Column("meets_slo", "meets it", "truth")
+_VALIDATED = Column("accuracy", "accuracy, %", "percent", "of validation images")
 _PAPER_MS = Column("paper_latency_ms", "paper: Raspberry Pi 4, ms", "printed")
+OTHER = 1.5  # times as many parameters, or as few, are another network's
 _TITLES = {"table1": "Table I: CIFAR-10", "table2": "Table II: MNIST"}
 _VARIANTS = ("KD, WP and WC are distilled, pruned and with shared weights. CAE-Net (transfer) has the converter's "
              "encoder frozen, (random) a random one, (scratch) is the same network trained without a converter, (fast) "
@@ -41,8 +43,19 @@ def in_words(rows):
 
 
 def here(rows):
-    """Rows of this machine, as `in_words` gives them: sizes and accuracy are the same everywhere."""
-    return of_this_machine(in_words(rows))
+    """Rows of this machine, as `in_words` gives them: sizes and accuracy are the same everywhere.
+
+    A note where a large network is not the paper's, or where the weights are more than those that run.
+    """
+    made = []
+    for row in of_this_machine(in_words(rows)):
+        ours, theirs, note = number(row, "parameters"), number(row, "paper_parameters"), None
+        if str(row.get("model")).startswith("subflow"):
+            note = "all of its subgraphs' weights; it runs on a part of them"
+        elif row.get("model") in LARGE and ours and theirs and not 1 / OTHER < ours / theirs < OTHER:
+            note = f"not the paper's network, which has {theirs / 1e6:.3g} million parameters"
+        made.append({**row, "size_note": note})
+    return made
 
 
 def all_classes(rows):
@@ -66,6 +79,8 @@ def speed(key):
         Column("energy_ratio", "times less energy", "times", "the baseline's by this"),
         Column("paper_energy_mj", "paper: Pi 4, mJ", "printed"),
         Column("paper_energy_ratio", "paper: times less", "times"),
+        Column("paper_nano_energy_mj", "paper: Nano, mJ", "printed"),
+        Column("paper_nano_energy_ratio", "paper: times less, Nano", "times"),
         Column("energy_kind", "energy is", "text",
                "measured by a meter, modelled from the use of the processor, or an estimate for a device not here"),
         Column("meter", "meter"), Column("resolution", "resolution"), Column("invalid", "invalid"), _SEEDS),
@@ -80,7 +95,8 @@ def sizes(key):
         MODEL, ACCURACY, PAPER_ACCURACY, EXITS, _PARAMETERS, _NONZERO,
         Column("paper_parameters", "paper: parameters", "whole", "not zero, as printed"),
         Column("file_bytes", "kB", "kilobytes", "of the weights in the model's file, in thousands of bytes"),
-        Column("paper_file_bytes", "paper: kB", "kilobytes"), MACS, _SEEDS), source=key, shown=here)
+        Column("paper_file_bytes", "paper: kB", "kilobytes"), MACS, Column("size_note", "note"), _SEEDS), source=key,
+        shown=here)
 
 
 def _title(key):
@@ -108,27 +124,33 @@ FIG2 = Section("fig2", "Fig. 2: clusters of a class", (
     Column("hard_index", "hard image", "whole"), Column("hard_entropy", "entropy, nats", "number")))
 
 FIG5 = Section("fig5", "Fig. 5: encoder and classifier", (
-    "In the paper most of CAE-Net's time and energy is the encoder's, on CIFAR-10 above all."), (
+    "In the paper most of CAE-Net's time and energy is the encoder's, on CIFAR-10 above all. Here energy is the whole "
+    "network's power times the part's time, so both have the same shares. The call itself counts as the head's."), (
     MODEL, Column("part", "part"), LATENCY, Column("latency_share", "of the time, %", "percent"),
-    Column("energy_mj", "energy, mJ", "number"), Column("energy_share", "of the energy, %", "percent"), MACS,
-    _PARAMETERS))
+    Column("energy_mj", "energy, mJ", "number"), MACS, _PARAMETERS))
 
 ELBOW = Section("elbow", "The elbow: how many clusters", (
-    "More clusters always fit better; the elbow is where more of them stop to pay (Thorndike). The paper's is 3 on "
-    "CIFAR-10."), (
+    "More clusters always fit better; the elbow is where more of them stop to pay (Thorndike): the point farthest "
+    "below the line from the curve's first point to its last. It moves a little with where the curve ends. The paper's "
+    "is 3 on CIFAR-10."), (
     Column("clusters", "clusters of each class", "whole"), Column("inertia", "squared distances", "number",
                                                                   "of features to their cluster's centre, summed"),
     Column("elbow", "elbow", "truth")), shown=all_classes)
 
 CLUSTERING = Section("clustering", "What clustering is worth", (
     "In the paper clusters lower the converter's loss by 46 %, and k-means serves best. Compare with one target a "
-    "class as well as with the random targets of the first paper: a loss is also low where targets are alike."), (
+    "class as well as with the random targets of the first paper: a loss is also low where targets are alike. DBSCAN "
+    "and HDBSCAN, as this project sets them, find little more than one cluster in a class, and are then one target a "
+    "class. Of colour images, converters train with k-means and without clusters alone: of the other ways only the "
+    "clusters are judged. Where images are neither shifted nor mirrored, the converter learns them by heart; only the "
+    "training loss shows that."), (
     Column("method", "method"), Column("clusters", "clusters of each class", "number"),
+    Column("epochs", "epochs", "whole"),
     Column("reconstruction_loss", "loss, training", "number", "mean squared difference of output and target, pixels "
            "in 0..1"),
     Column("reconstruction_loss_validation", "loss, validation", "number"),
-    Column("paper_loss", "paper: loss", "printed"),
-    ACCURACY, Column("distance", "image to target", "number", "the loss of a converter that changes nothing"),
+    Column("paper_loss", "paper: loss", "printed"), _VALIDATED,
+    Column("distance", "image to target", "number", "the loss of a converter that changes nothing"),
     Column("silhouette", "silhouette", "number", "of the clusters among the features, -1 to 1"), _SEEDS))
 
 TRANSFER = Section("transfer", "What knowledge transfer is worth", (
@@ -147,15 +169,20 @@ SLO = Section("slo", "Pruning to the SLO", (
     "takes no longer than half of CAE-Net's time. "
     "Steps left of the line meet the SLO; accuracy is that of validation images."), (
     Column("step", "step"), Column("way", "way"), Column("kept", "kept"), LATENCY, _SLO,
-    Column("meets", "meets it", "truth"), Column("accuracy", "accuracy, %", "percent", "of validation images"),
-    MACS, _PARAMETERS, _NONZERO))
+    Column("meets", "meets it", "truth"), _VALIDATED, MACS,
+    Column("parameters", _NONZERO.heading, "whole", _NONZERO.note)))
 
 SEARCH = Section("search", "Beyond the paper: a search for architectures", (
     "Encoders of other widths, depths and strides that meet the SLO, each round with longer training for fewer of "
     "them."), (
     Column("architecture", "architecture"), Column("round", "round"), LATENCY, _SLO,
-    Column("accuracy", "accuracy, %", "percent", "of validation images"), MACS, _PARAMETERS,
-    Column("chosen", "chosen", "truth")))
+    _VALIDATED, MACS, _PARAMETERS, Column("chosen", "chosen", "truth")))
+
+MADE = Section("made", "How the others were made", (
+    "What was done to the baseline, or to CAE-Net, to make each of the others, and what their tools had to say: "
+    "whether what they found meets its budgets or its SLO."), (
+    MODEL, Column("choices", "what was done"), Column("met", "met", "truth"), Column("missed", "missed"),
+    Column("notes", "notes"), ACCURACY, Column("seeds", "seeds", "whole", "how many of the seeds came to this")))
 
 FRONTIER = Section("frontier", "The frontier of accuracy and time", (
     "No other model is both faster and more accurate than one on the frontier; BranchyNet with one early exit is there "
@@ -167,6 +194,7 @@ FRONTIER = Section("frontier", "The frontier of accuracy and time", (
 def sections(report):
     """The sections of a report that have rows, in the order of the page."""
     tables = [make(key) for key in table_keys(report) for make in (speed, sizes)]
-    every = [CLAIMS, *tables, ARITHMETIC, FIG1, FIG2, FIG5, ELBOW, CLUSTERING, TRANSFER, DEAD, SLO, SEARCH, FRONTIER]
+    every = [CLAIMS, *tables, ARITHMETIC, FIG1, FIG2, FIG5, ELBOW, CLUSTERING, TRANSFER, DEAD, SLO, SEARCH,
+             MADE, FRONTIER]
     return [section for section in every if isinstance(report.get(section.source or section.key), list)
             and section.rows(report)]
