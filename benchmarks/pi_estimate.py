@@ -6,8 +6,9 @@ Every kernel that the models run is compiled for a Cortex-A72, and the loops tha
 multiply-adds, none float by float, none or few vectors on the stack (pi_code.py has the limits). Where llvm-mca is
 installed (Debian: llvm), it says how many cycles a turn of each loop takes on that processor, if every load hits the
 first-level cache. A Cortex-A72 starts one vector multiply-add a cycle at best. A model's cycles are the turns of its
-loops of products times that; other loops (transforms, pools, answers) are not in it, no zero input is left out, and
-early exits are not taken. So it is a lower bound, and no latency.
+loops of products times that; other loops (transforms, pools, answers), caches and calls are not in it, and early exits
+are not taken. Inputs of dense layers that are zero are left out as on test images (of networks with random weights, on
+noise). So it is no latency.
 """
 import argparse
 import re
@@ -15,9 +16,15 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
+
 import npcbnet
 from benchmarks import pi_code, results
 from benchmarks.peer_runtimes.models import MODELS
+from npcbnet import data
+from npcbnet.data.trial import trained_on
+from npcbnet.layers import Dense
+from npcbnet.nets.multiexit import MultiExit
 from npcbnet.runtime.micro.conv_plane import WRITTEN_OUT
 
 LABEL = "estimate: instruction throughput only, no caches"
@@ -25,6 +32,7 @@ CLOCK_HZ = 1.5e9  # of a Raspberry Pi 4
 NAMES = ("mnist-lenet", "mnist-branchynet", "mnist-lightweight", "mnist-cbnet", "mnist-cbnet-table1", "alexnet",
          "mobilenetv2")
 TURNS = 200  # that llvm-mca plays through
+IMAGES = 200  # whose zeros are counted
 
 
 def find_mca():
@@ -51,10 +59,34 @@ def load(name):
     return MODELS[name].make(0) if name in MODELS else npcbnet.load(name)
 
 
-def turns(name, fixed, row):
+def wanted(model, together):
+    """[(features, share of them that are not zero in all of `together` images)] of each dense layer as they run.
+
+    Of IMAGES test images of the set that the model was trained on; of noise where it was trained on none.
+    """
+    if trained_on(model):
+        images = data.load(trained_on(model), shape=model.input_shape).test.images[:IMAGES]
+    else:
+        images = np.random.default_rng(0).integers(0, 256, (IMAGES // 10, *model.input_shape), np.uint8)
+    seen, forward = {}, Dense.forward
+
+    def watched(layer, x, *more, **options):
+        seen.setdefault(id(layer), []).append(x != 0)
+        return forward(layer, x, *more, **options)
+
+    Dense.forward = watched
+    try:
+        (model.all_exits if isinstance(model, MultiExit) else model.predict)(images)
+    finally:
+        Dense.forward = forward
+    found = [np.concatenate(parts) for parts in seen.values()]
+    return [(on.shape[1], float(on.reshape(-1, together, on.shape[1]).any(axis=1).mean())) for on in found]
+
+
+def turns(name, fixed, row, share=1.0):
     """Turns of a kernel's loop of products for one group, as its row (without the address) says; None: not counted.
 
-    The places are those of each kernel's docstring.
+    The places are those of each kernel's docstring. share: of a dense layer's features, that are not zero.
     """
     if name == "conv_plane":
         return row[3] * row[4] * row[5] * row[6] * (fixed["kernel"] if fixed["kernel"] > WRITTEN_OUT else 1)
@@ -64,7 +96,8 @@ def turns(name, fixed, row):
         across = -(-row[15] // (1 if fixed["pool"] else 4))
         return row[14] * across * row[6] * row[7] * row[5] * fixed["kernel"]
     if name in ("dense_group", "dense_one"):
-        return row[4] * row[5] // (max(1, 8 // fixed["vectors"]) if name == "dense_one" else 1)
+        share = share if fixed.get("skip", 1) else 1.0
+        return row[4] * share * row[5] / (max(1, 8 // fixed["vectors"]) if name == "dense_one" else 1)
     if name == "dense_few":
         return -(-row[4] // 4)
     if name == "winograd_group" and fixed["single"]:  # products on the way to the outputs, a channel's at a time
@@ -99,18 +132,22 @@ def measure(names, mca):
     for model in names:
         for vectors in (0, 1):
             adds = cycles = 0
-            missing = []
-            for name, fixed, row in pi_code.steps(load(model), vectors):
+            missing, net = [], load(model)
+            dense = iter(wanted(net, 4 if vectors else 1))
+            for name, fixed, row in pi_code.steps(net, vectors):
                 if not pi_code.is_hot(name, fixed):
                     continue
+                features, share = next(dense) if name.startswith("dense") else (None, 1.0)
+                if features not in (None, row[4]):
+                    raise AssertionError(f"{model}: a step of {row[4]} features, but the layer has {features}")
                 key = name, fixed
                 if key not in kernels:
                     kernels[key] = described(name, fixed, mca)
-                count, loops = turns(name, dict(fixed), row), kernels[key]["loops"]
-                if count is None or not loops:
+                count, loops = turns(name, dict(fixed), row, share), kernels[key]["loops"]
+                loop = loops[kernels[key]["products"]] if loops else None
+                if count is None or loop is None or mca and loop["cycles"] is None:
                     missing.append(name)
                     continue
-                loop = loops[kernels[key]["products"]]
                 adds += count * loop["multiply_adds"]
                 cycles += count * (loop["cycles"] or 0)
             images = 4 if vectors else 1

@@ -125,7 +125,7 @@ def test_conversion_makes_hard_images_easier(form, options, scene):
     fit(ConverterTask(converter, targets, light, **options), images, Plan(20, batch=64, learning_rate=2e-3, decay=20),
         stage="test", quiet=True)
     _, code, _ = converter.forward(images[:200].astype(np.float32) / 255)
-    assert code.std() > 1e-3  # the trap of facts.md: a penalty as large as the whole error drives the code to 0
+    assert code.std() > 1e-3  # the trap: a penalty as large as the whole error drives the code to 0
     model = CBNet(converter, light)
     leaves_now = net.explain(model.convert(images)).exit == 1
     assert leaves_now[~split.early].mean() > 0.3, "of the hard images, none of which left before"

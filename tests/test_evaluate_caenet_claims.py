@@ -33,8 +33,11 @@ def test_every_claim_has_a_verdict_and_a_reason():
 
 
 HERE = {"device": "this machine"}
+WORSE = "branchynet", "adadeep", "caenet-scratch"  # once they are: better than CAE-Net, and fast enough
 ALL = {"dataset": "cifar10", "class_name": None}
 MINE = {**HERE, "model": "caenet"}
+ALIKE = "clustering", {"method": caenet_rows.ONE_TARGET}, {"reconstruction_loss": 0.05,
+                                                           "reconstruction_loss_validation": 0.05}
 RANDOM, CLUSTERED = ({"dataset": "cifar10", "method": kind} for kind in (caenet_rows.RANDOM_TARGET, caenet_rows.KMEANS))
 
 
@@ -49,9 +52,9 @@ RANDOM, CLUSTERED = ({"dataset": "cifar10", "method": kind} for kind in (caenet_
     (SLO, "yes", [("table2", {"model": "caenet", "device": made_up_caenet.ESTIMATE}, {"meets_slo": False})], "in part"),
     (SLO, "yes", [(table, {"model": "caenet"}, {"meets_slo": False}) for table in ("table1", "table2")], "no"),
     (LARGE, "yes", [("table1", {"model": "mobilenetv2", **HERE}, {"meets_slo": True})], "in part"),
-    (BEST, "in part", [("table2", {**HERE, "model": key}, {"accuracy": 0.98}) for key in ("branchynet", "adadeep")],
-     "yes"),
-    (BEST, "in part", [("table1", {**HERE, "model": "alexnet-kd"}, {"accuracy": 0.9})], "no"),
+    (BEST, "no", [("table2", {**HERE, "model": key}, {"accuracy": 0.98}) for key in WORSE], "in part"),
+    (BEST, "no", [(table, {**HERE, "model": key}, {"accuracy": 0.8}) for table, keys in
+                  (("table1", ("caenet-scratch",)), ("table2", WORSE)) for key in keys], "yes"),
     (VARIANTS, "in part", [(table, MINE, {"latency_ms": 1e-4, "accuracy": 0.999}) for table in ("table1", "table2")],
      "yes"),
     (SPEED, "yes", [("table1", {**HERE, "model": "alexnet-wp"}, {"latency_ms": 2.0})], "in part"),
@@ -61,10 +64,10 @@ RANDOM, CLUSTERED = ({"dataset": "cifar10", "method": kind} for kind in (caenet_
     (FAST, "yes", [("table2", {**HERE, "model": "caenet-fast"}, {"latency_ms": 0.003})], "in part"),
     (ENCODER, "yes", [("fig5", {"dataset": "mnist", "part": "encoder"}, {"latency_share": 0.4})], "in part"),
     (ENCODER, "yes", [("fig5", {"dataset": "mnist", "part": "encoder"}, {"latency_share": 0.95})], "in part"),
-    (LOSS, "in part", [("clustering", CLUSTERED, {"reconstruction_loss_validation": 0.03})], "yes"),
+    (LOSS, "in part", [("clustering", CLUSTERED, {"reconstruction_loss_validation": 0.03}), ALIKE], "yes"),
     (LOSS, "in part", [("clustering", CLUSTERED, {"reconstruction_loss_validation": 0.07})], "no"),
     (LOSS, "in part", [("clustering", RANDOM, {"reconstruction_loss_validation": None}),
-                       ("clustering", CLUSTERED, {"reconstruction_loss": 0.03})], "yes"),
+                       ("clustering", CLUSTERED, {"reconstruction_loss": 0.03}), ALIKE], "yes"),
     (KMEANS, "in part", [("clustering", {"method": "k-means"}, {"accuracy": 0.9})], "yes"),
     (KMEANS, "in part", [("clustering", {"method": "k-means"}, {"accuracy": 0.7})], "no"),
     (ELBOW, "in part", [("elbow", {**ALL, "clusters": 1}, {"inertia": 300}), ("elbow", {**ALL, "clusters": 2},
@@ -85,6 +88,21 @@ def test_a_verdict_follows_its_rows(claim, before, changes, after):
     first, then = judged()[claim], judged(changes)[claim]
     assert (first["holds"], then["holds"]) == (before, after), then
     assert then != first
+
+
+def test_one_target_a_class_is_told_where_it_lowers_the_loss_more():
+    clusters = ("clustering", CLUSTERED, {"reconstruction_loss_validation": 0.03})
+    found = judged([clusters])[LOSS]
+    assert found["holds"] == "in part" and "0.0223 with one target" in found["ours"]
+    assert found["why"].startswith("one target a class")
+
+
+def test_no_network_without_a_converter_counts_as_cae_net():
+    worse = [(table, {**HERE, "model": key}, {"accuracy": 0.8}) for table, keys in
+             (("table1", ("caenet-scratch",)), ("table2", WORSE)) for key in keys]
+    assert judged(worse)[BEST]["holds"] == "yes"
+    found = judged([*worse, ("table2", {**HERE, "model": "caenet-fast"}, {"accuracy": 0.9999})])[BEST]
+    assert found["holds"] == "in part" and "the best other CAE-Net (fast) 99.99%" in found["ours"]
 
 
 def test_a_difference_within_the_spread_is_none():

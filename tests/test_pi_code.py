@@ -1,11 +1,13 @@
 """The engine's code for a Raspberry Pi 4: its hot loops are vector multiply-adds whose sums stay in registers."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import npcbnet
 from benchmarks import pi_code, pi_estimate
 from npcbnet import modelfile
-from npcbnet.layers import Conv2d, Dense, Flatten, Sequential, initialise
+from npcbnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential, initialise
 from npcbnet.nets import Classifier
 
 pytest.importorskip("llvmlite", reason="the code is made by llvmlite")
@@ -72,9 +74,35 @@ def test_cycles_come_from_llvm_mca(tmp_path):
     assert pi_estimate.cycles_a_turn(str(fake), ["what"]) is None
 
 
-def test_the_page_says_that_it_is_an_estimate(monkeypatch):
-    monkeypatch.setattr(pi_estimate, "find_mca", lambda: None)
-    kernels, models = pi_estimate.measure(["mnist-lightweight"], None)
+def test_zeros_that_the_engine_leaves_out_are_not_counted(monkeypatch):
+    net = Sequential([Flatten(), Dense(64, 48), ReLU(), Dense(48, 10)])
+    model = Classifier(initialise(net, np.random.default_rng(0)), (1, 8, 8), tuple("0123456789"))
+    images = np.zeros((40, 1, 8, 8), np.uint8)
+    images[::4, 0, :4], images[1::4, 0, 0] = 200, 200  # half of the pixels in one of four images, an eighth in another
+    dataset = SimpleNamespace(test=SimpleNamespace(images=images))
+    monkeypatch.setattr(pi_estimate, "trained_on", lambda model: "these")
+    monkeypatch.setattr(pi_estimate.data, "load", lambda name, shape: dataset)
+    monkeypatch.setattr(pi_estimate, "load", lambda name: model)
+    (features, one), (hidden, _) = pi_estimate.wanted(model, 1)
+    assert (features, hidden) == (64, 48) and one == (0.5 + 0.125) / 4
+    assert pi_estimate.wanted(model, 4)[0] == (64, 0.5)
+    _, rows = pi_estimate.measure(["these"], None)
+    monkeypatch.setattr(pi_estimate, "wanted", lambda model, together: [(64, 1.0), (48, 1.0)])
+    _, whole = pi_estimate.measure(["these"], None)
+    for some, every in zip(rows, whole):
+        assert 0.1 * every["vector_multiply_adds"] < some["vector_multiply_adds"] < 0.8 * every["vector_multiply_adds"]
+
+
+def test_a_loop_that_llvm_mca_cannot_read_is_named(tmp_path):
+    fake = tmp_path / "llvm-mca"
+    fake.write_text("#!/bin/sh\nexit 1\n")
+    fake.chmod(0o755)
+    _, models = pi_estimate.measure(["digits-lightweight"], str(fake))
+    assert all(set(row["not_counted"]) >= {"winograd_one"} for row in models if row["form"] == "one image")
+
+
+def test_the_page_says_that_it_is_an_estimate():
+    kernels, models = pi_estimate.measure(["digits-lightweight"], None)
     result = {"label": pi_estimate.LABEL, "mca": None, "kernels": kernels, "models": models, "command": "this",
               "machine": {"date": "2026-01-01"}}
     page = pi_estimate.markdown(result)

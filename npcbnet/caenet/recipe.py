@@ -45,7 +45,8 @@ class Recipe:
         return self.baseline == "alexnet" and not self.narrow
 
 
-# With strides 2, 1, 2, 1, 1 as in facts.md, section 5, CAE-Net does more multiply-adds than LeNet.
+# The paper gives no sizes (III-A2: five convolutions). With strides 2, 1, 2, 1, 1 it would do more multiply-adds than
+# LeNet.
 SMALL = Recipe("lenet", ConvConverterConfig((8, 16, 24, 32, 48), (2, 2, 1, 2, 1)), 64, thin=(192, 96))
 # AlexNet's answers would teach it mistakes: on CIFAR-10's validation images it becomes the better of the two.
 COLOUR = Recipe("alexnet", ConvConverterConfig((32, 64, 96, 128, 128), (1, 2, 1, 2, 1), batch_norm=True), 256,

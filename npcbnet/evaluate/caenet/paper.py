@@ -68,6 +68,12 @@ def number(family, model, device, column):
     return None if text == "-" else float(text)
 
 
+def slo_share(base):
+    """The SLO as a share of the time of a baseline, "alexnet" or "lenet", on the Raspberry Pi 4 of its table."""
+    family = next(name for name, model in BASELINES.items() if model == base)
+    return SLO_MS[family][PI] / number(family, base, PI, "ms")
+
+
 def cells(family, model):
     """The paper's cells beside a row of ours, None where it has none; family: cifar10 or mnist; model: a key of ours.
 

@@ -11,7 +11,7 @@ _SEEDS = Column("seeds", "seeds", "whole")
 _PARAMETERS = Column("parameters", "parameters", "whole", "trained numbers")
 _NONZERO = Column("nonzero", "not zero", "whole", "parameters that are not zero")
 _SLO = Column("slo_ms", "SLO, {unit}", "time", "the service-level objective: how long an image may take; in the tables "
-              "half of the baseline's time, for pruning and searching half of CAE-Net's own")
+              "to the baseline's time as on the paper's Raspberry Pi 4; for pruning and searching half of CAE-Net's")
 _MEETS = Column("meets_slo", "meets it", "truth")
 _VALIDATED = Column("accuracy", "accuracy, %", "percent", "of validation images")
 _PAPER_MS = Column("paper_latency_ms", "paper: Raspberry Pi 4, ms", "printed")

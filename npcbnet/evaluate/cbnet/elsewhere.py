@@ -52,7 +52,7 @@ def read(path):
 
 
 def _cycles(path, values):
-    """The cycle estimate of benchmarks.pi_estimate: one core of four, a lower bound."""
+    """The cycle estimate of benchmarks.pi_estimate: one core of four."""
     times = {}
     for row in values["models"]:
         if not isinstance(row, dict) or not isinstance(row.get("model"), str):
@@ -66,7 +66,7 @@ def _cycles(path, values):
     if not times:
         raise UsageError(f"{path} has no time of a model; install llvm-mca and run benchmarks.pi_estimate again")
     return {"device": "Raspberry Pi 4, estimate", "power": "pi4", "utilisation": 0.25, "latency_ms": times,
-            "source": "cycles of the loops of products, a lower bound"}
+            "source": "cycles of the loops of products alone, no caches"}
 
 
 def _positive(path, what, value):

@@ -1,8 +1,7 @@
 """What a layer costs, so that the cheapest form of a convolution of one image can be taken, and of a batch's rest.
 
 The unit is a multiply-add of a whole vector, idle lanes and all. Only shapes and the processor's registers count, so a
-model is always compiled in the same way. The factors were found with AVX-512 (Zen 4): of 212 random shapes the rule
-took the form that was measured as the fastest for 200, and lost 1.4 % in the mean. There is nothing to choose where
+model is always compiled in the same way. The factors were found with AVX-512 (Zen 4). There is nothing to choose where
 there is a 2x2 maximum in a convolution's end: Winograd's way takes it along, or else `plane`.
 """
 import math
