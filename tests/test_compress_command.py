@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet.compress import adadeep, distil, magnitude, structure, subflow, variant
+from npcbnet.compress import adadeep, distil, magnitude, share, structure, subflow, variant
 from npcbnet.compress.__main__ import main
 from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
@@ -15,14 +15,14 @@ from tests.small_models import epochs_restored, small_digits, small_lenet, stopp
 
 EPOCHS = 2
 WAYS = [["--subflow", "0.3", "0.6"], ["--adadeep", "--max-macs", "30000", "--save-anyway"],
-        ["--connections", "0.5"], ["--channels", "0.4"], ["--distil", "lenet"]]
+        ["--connections", "0.5"], ["--channels", "0.4"], ["--shared", "8"], ["--distil", "lenet"]]
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """A model and its data as files in the folder where the command runs; --quick takes a second."""
     monkeypatch.chdir(tmp_path)
-    for module in (distil, magnitude, structure, subflow):
+    for module in (distil, magnitude, share, structure, subflow):
         monkeypatch.setattr(module, "QUICK_EPOCHS", EPOCHS)
     monkeypatch.setattr(adadeep, "QUICK", adadeep.Effort(
         240, 200, (120, 1), 2, (240, 1), 1, (240, 1), EPOCHS, 1, adadeep.QUICK.left))
@@ -58,7 +58,7 @@ def test_make_refuses_what_it_does_not_make(kind):
 @pytest.mark.parametrize("options, more", [
     (["--int8"], "--quick"), (["--float16"], "--quick"), (["--prune", "0.5"], "--quick"),
     (["--prune", "0.5"], "--dense-only"), (["--subflow", "0.5"], "--dense-only"), (["--slo-ms", "1"], "--dense-only"),
-    (["--int8"], "--save-anyway"), (["--connections", "0.5"], "--save-anyway")])
+    (["--int8"], "--save-anyway"), (["--channels", "0.5"], "--but-first"), (["--connections", "0.5"], "--save-anyway")])
 def test_an_option_without_effect_is_refused(options, more, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["digits-lenet", *options, more]) == 2

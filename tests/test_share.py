@@ -10,12 +10,13 @@ import pytest
 import npcbnet
 from npcbnet import codebook, modelfile, npyfile
 from npcbnet.compress.constrained import Constrained
-from npcbnet.compress.share import k_means, nearest, share, shared
+from npcbnet.compress.share import k_means, nearest, share, shared, train
 from npcbnet.data import digits
 from npcbnet.errors import ModelFileError, UsageError
 from npcbnet.layers import Conv2d, Dense, Flatten, MaxPool2d, ReLU, Sequential, initialise
 from npcbnet.nets import Classifier, lenet
 from npcbnet.training import ClassifierTask, Plan, fit
+from tests.small_models import net, small_digits, small_lenet
 from tests.test_modelfile_hostile import npy, pack, refused, unpack
 
 IMAGES, LABELS = digits.generate(200, seed=3)
@@ -25,6 +26,37 @@ def small(seed=0):
     """A net with weights enough for codebooks, its first layer too small for one."""
     net = Sequential([Conv2d(1, 2, 3), MaxPool2d(2), ReLU(), Conv2d(2, 12, 3), ReLU(), Flatten(), Dense(12 * 121, 10)])
     return Classifier(initialise(net, np.random.default_rng(seed)), (1, 28, 28), tuple("0123456789"))
+
+
+# --- training on ---
+def test_what_is_shared_learns_on_and_goes_on_sharing(tmp_path, monkeypatch):
+    monkeypatch.setattr("npcbnet.compress.share.LEARNING_RATE", 3e-3)  # the images are few
+    dataset = small_digits()
+    model = Classifier(initialise(net((8, 12)), np.random.default_rng(0)), (1, 14, 14), small_lenet().class_names)
+    fit(ClassifierTask(model.net, dataset.train.labels), dataset.train.images, Plan(6, 32, 3e-3), stage="x", quiet=True)
+    for first in (True, False):
+        made = train(model, dataset, 4, first=first, epochs=5)
+        only = share(model, 4, first)
+        arrays = [array for array in made.net.params.values() if array.ndim > 1]
+        counts = [len(np.unique(array)) for array in arrays]
+        assert all(count <= 4 for count in counts[0 if first else 1:]) and (counts[0] > 4) is not first
+        right = [(each.predict(dataset.validation.images) == dataset.validation.labels).mean() for each in (made, only)]
+        assert right[0] > right[1]  # four values are few: there is much to learn
+        assert made.record["shared"] == {"centroids": 4, "first": first, "epochs": 5, "trained_is_kept": True,
+                                         "seed": 0}
+        again = train(model, dataset, 4, first=first, epochs=5, threads=2, checkpoint=tmp_path / f"{first}.npz")
+        assert all(np.array_equal(array, again.params[name]) for name, array in made.params.items())
+    sizes = [modelfile.weight_bytes(each) for each in (model, made)]
+    assert sizes[1] < sizes[0] / 4
+
+
+def test_training_that_does_not_help_is_not_kept(monkeypatch):
+    dataset, model = small_digits(), small_lenet()
+    monkeypatch.setattr("npcbnet.compress.share.LEARNING_RATE", 10.0)
+    made = train(model, dataset, 16, epochs=1)
+    only = share(model, 16)
+    assert made.record["shared"]["trained_is_kept"] is False
+    assert all(np.array_equal(array, only.params[name]) for name, array in made.params.items())
 
 
 # --- k-means ---

@@ -13,6 +13,7 @@ EXAMPLE = """examples:
   python -m npcbnet.compress mnist-lenet --subflow 0.1 0.25 1    three subgraphs of the most important neurons
   python -m npcbnet.compress mnist-lenet --connections 0.625    the smallest weights go while it is trained further
   python -m npcbnet.compress mnist-lenet --channels 0.4    four in ten channels of each layer go
+  python -m npcbnet.compress mnist-lenet --shared 32    the weights of a layer share 32 values; the file is a sixth
   python -m npcbnet.compress mnist-lenet --distil lenet    a student of 12,609 parameters learns the model's answers
   python -m npcbnet.compress mnist-lenet --slo-ms 0.01 --quick    pruned until an image takes 0.01 ms here
   python -m npcbnet.compress mnist-lenet --adadeep --max-bytes 100000 --max-macs 600000 --max-drop 1
@@ -49,11 +50,15 @@ def parser():
                        help="train it further while the smallest weights go, until this share (0..1) is left")
     kinds.add_argument("--channels", type=float, metavar="SHARE",
                        help="leave out this share (0..1) of the channels, in two steps, and train it further")
+    kinds.add_argument("--shared", type=int, metavar="CENTROIDS",
+                       help="let each layer's weights share so many values (2..256), which then learn on")
     kinds.add_argument("--distil", metavar="STUDENT", help="let a small network learn its answers: lenet or alexnet")
     kinds.add_argument("--slo-ms", type=float, metavar="MS", dest="slo",
                        help="prune until an image takes at most so many milliseconds on this machine")
     p.add_argument("--scope", choices=("layer", "global"),
                    help="with --connections, --channels: a share of each layer, or of all together (default: layer)")
+    p.add_argument("--but-first", dest="first", action="store_const", const=False,
+                   help="with --shared: leave the first layer's weights, which are few, as they are")
     p.add_argument("--temperature", type=float, metavar="T", help="with --distil: softens the answers (default: 3)")
     p.add_argument("--hard", type=float, metavar="ALPHA", help="with --distil: the labels' part of the loss, 0..1 "
                    "(default: 0.3; Keras's example has 0.1 and T = 10)")
@@ -79,7 +84,8 @@ def check(options, kind, budgets, settings):
     if kind != "adadeep" and any(limit is not None for limit in budgets.values()):
         raise UsageError("budgets (--max-...) go with --adadeep alone")
     if set(settings) - variant.SETTINGS.get(kind, set()):
-        raise UsageError("--scope goes with --connections and --channels, --temperature and --hard with --distil")
+        raise UsageError("--scope goes with --connections and --channels, --but-first goes with --shared, "
+                         "--temperature and --hard with --distil")
     if options.quick and kind not in variant.TRAINED:
         raise UsageError("--quick goes with what is trained, not with --float16, --int8 and --prune")
     if options.dense_only and kind != "int8":
@@ -99,7 +105,7 @@ def main(arguments=None):
         share = None if getattr(options, kind) is True else getattr(options, kind)
         budgets = {"max_drop": options.max_drop, "latency_ms": options.max_ms, "storage_bytes": options.max_bytes,
                    "energy_mj": options.max_mj, "macs": options.max_macs}
-        settings = {name: getattr(options, name) for name in ("scope", "temperature", "hard")
+        settings = {name: getattr(options, name) for name in ("scope", "first", "temperature", "hard")
                     if getattr(options, name) is not None}
         check(options, kind, budgets, settings)
         result = variant.compress(options.model, kind, share, not options.dense_only, options.data, options.out,

@@ -1,14 +1,17 @@
-"""The command's variants that are trained again: pruned connections or channels, students, and what meets an SLO."""
-from npcbnet.compress import distil, magnitude, slo, structure
+"""The command's variants that are trained again: pruned connections or channels, shared weights, students, an SLO's."""
+from npcbnet import modelfile
+from npcbnet.compress import distil, magnitude, share, slo, structure
 
 
-def make(model, dataset, kind, amount, seed, threads, quick, checkpoint, scope="layer", temperature=None, hard=None):
+def make(model, dataset, kind, amount, seed, threads, quick, checkpoint, scope="layer", first=True, temperature=None,
+         hard=None):
     """(the variant, how it was made as a dict; its "said" are lines to read).
 
     kind: "connections", the share of weights that stays is `amount`; "channels", the share of channels that goes;
-    "distil", amount names the student; "slo", milliseconds. checkpoint: where what has been trained lies, and a run
-    that was stopped goes on from; of an SLO beside it, and gone in the end. scope: of magnitude.train or
-    structure.train; temperature, hard: of distil.distil, None: its own. Raises UsageError.
+    "shared", the number of centroids; "distil", amount names the student; "slo", milliseconds. checkpoint: where what
+    has been trained lies, and a run that was stopped goes on from; of an SLO beside it, and gone in the end. scope: of
+    magnitude.train or structure.train; first: of share.train; temperature, hard: of distil.distil, None: its own.
+    Raises UsageError.
     """
     common = {"seed": seed, "threads": threads, "quick": quick, "quiet": False, "checkpoint": checkpoint}
     if kind == "slo":
@@ -24,6 +27,14 @@ def make(model, dataset, kind, amount, seed, threads, quick, checkpoint, scope="
                             "student_accuracy": {"taught": made.taught, "alone": made.alone, "teacher": made.teacher},
                             "said": [f"the student of {made.model.parameter_count():,} parameters on validation "
                                      f"images: {alone}"]}
+    if kind == "shared":
+        made = share.train(model, dataset, amount, first=first, **common)
+        sizes = [modelfile.weight_bytes(one) for one in (model, made)]
+        return made, {"kind": kind, **made.record["shared"], "weight_bytes": dict(zip(("before", "after"), sizes)),
+                      "said": [
+            f"weights in the file: {sizes[1]:,} of {sizes[0]:,} bytes",
+            "the trained values are kept" if made.record["shared"]["trained_is_kept"] else
+            "training them was no gain on validation images: they are the means of their weights"]}
     train = {"connections": magnitude.train, "channels": structure.train}[kind]
     made = train(model, dataset, amount, scope=scope, **common)
     left = slo.nonzero(made)

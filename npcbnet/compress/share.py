@@ -3,15 +3,19 @@
     weights  .52 -.11 .49 .47 -.08 ...   ->   centroids [-.10 .50]   weights  .50 -.10 .50 .50 -.10 ...
 
 Centroids are found by k-means from a linear start (Han et al., 2016, Deep Compression, section 3; TensorFlow's model
-optimisation toolkit does the same). npcbnet.codebook is what becomes of them in a file.
+optimisation toolkit does the same), and may then be trained further, all weights of a centroid together (section 3.3).
+npcbnet.codebook is what becomes of them in a file.
 """
 import copy
 
 import numpy as np
 
 from npcbnet.codebook import LEAST_WEIGHTS, MOST
+from npcbnet.compress.retrain import Retraining, check as check_model
 from npcbnet.errors import UsageError
 
+EPOCHS, QUICK_EPOCHS, QUICK_IMAGES = 3, 10, 2000
+LEARNING_RATE = 1e-4  # centroids have many gradients each: ten times less than for single weights
 ROUNDS = 100  # of k-means, at most; it has come to rest long before
 
 
@@ -24,10 +28,40 @@ def share(model, centroids, first=True):
     """
     check(centroids)
     made, kept = copy.deepcopy(model), {*model.integers, *model.scales, *model.statistics}
-    weights = [array for name, array in made.params.items() if name not in kept and array.ndim > 1]
-    for array in filter(is_weight, weights if first else weights[1:]):
+    for array in _to_share({name: array for name, array in made.params.items() if name not in kept}, first).values():
         array[...] = shared(array, centroids)[0]
     return made
+
+
+def train(model, dataset, centroids, *, first=True, epochs=None, seed=0, threads=1, quick=False, quiet=True,
+          checkpoint=None):
+    """As `share`, of a Classifier, whose centroids then learn from its answers; kept if validation images say so.
+
+    CAE-Net's LeNet-WC and AlexNet-WC. The gradient by a centroid is the sum over its weights (see Constrained). seed
+    draws; no result depends on threads. quick: QUICK_IMAGES images. checkpoint: as for training.fit. Raises UsageError,
+    and what fit raises.
+    """
+    check_model(model, dataset, seed, threads)
+    before = share(model, centroids, first)
+    made = copy.deepcopy(before)
+    retraining = Retraining(model, dataset, QUICK_IMAGES if quick else None, None, seed, threads)
+    codes = {name: np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.uint8)
+             for name, array in _to_share(made.net.params, first).items()}
+    epochs = epochs or (QUICK_EPOCHS if quick else EPOCHS)
+    retraining.held(made.net, epochs, codes, stage="shared", learning_rate=LEARNING_RATE, checkpoint=checkpoint,
+                    quiet=quiet)
+    better = retraining.judged(made)[0] > retraining.judged(before)[0]
+    made = made if better else before
+    made.record = {**copy.deepcopy(model.record), "shared": {
+        "centroids": int(centroids), "first": bool(first), "epochs": epochs, "trained_is_kept": better,
+        "seed": int(seed)}}
+    return made
+
+
+def _to_share(params, first):
+    """{name: array} of the weights among parameters that share values; first: the first layer's, too."""
+    weights = [name for name, array in params.items() if array.ndim > 1]
+    return {name: params[name] for name in (weights if first else weights[1:]) if is_weight(params[name])}
 
 
 def check(centroids):

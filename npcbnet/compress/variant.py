@@ -20,9 +20,9 @@ from npcbnet.training import default_threads
 
 PERCENTILES = (100.0, 99.99, 99.9)  # of a layer's inputs: what the greatest integer stands for
 CALIBRATION, FITTED, TIMED = 512, 5000, 200  # validation, training and test images for each purpose
-KINDS = ("float16", "int8", "prune", "subflow", "adadeep", "connections", "channels", "distil", "slo")
+KINDS = ("float16", "int8", "prune", "subflow", "adadeep", "connections", "channels", "shared", "distil", "slo")
 TRAINED, AGAIN = KINDS[3:], KINDS[5:]  # AGAIN: those made by again.py
-SETTINGS = {"connections": {"scope"}, "channels": {"scope"}, "distil": {"temperature", "hard"}}
+SETTINGS = {"connections": {"scope"}, "channels": {"scope"}, "shared": {"first"}, "distil": {"temperature", "hard"}}
 COSTS = (("multiply-adds", "macs", "{:,}"), ("parameters, bytes", "storage_bytes", "{:,}"),
          ("one image, mJ", "energy_mj", "{:.4f}"))  # rows of a result of AdaDeep
 

@@ -24,13 +24,14 @@ _TAUGHT = (f"a small student of the baseline's answers (T {distil.OURS['temperat
 
 @dataclass(frozen=True)
 class Effort:
-    """How long the variants of a baseline train: epochs of weight pruning and SubFlow, AdaDeep's search, the loop to
-    the SLO.
+    """How long the variants of a baseline train: epochs of weight pruning, sharing and SubFlow, AdaDeep's search, the
+    loop to the SLO.
 
     None: as the tools do on their own.
     """
 
     pruning: int | None = None
+    sharing: int | None = None
     subflow: int | None = None
     search: adadeep.Effort | None = None
     loop: slo.Effort | None = None
@@ -38,7 +39,7 @@ class Effort:
 
 # An epoch of AlexNet takes two minutes on two cores, so its variants train less
 _SEARCH = adadeep.Effort(None, None, (1000, 1), 8, (4000, 1), 3, (8000, 1), 4, 1, adadeep.FULL.left)
-EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, 5, _SEARCH, slo.Effort(None, None, 2, (8000, 1), 2, 6))}
+EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, 1, 5, _SEARCH, slo.Effort(None, None, 2, (8000, 1), 2, 6))}
 
 
 def train(stages, models, folder, quick, searching, quiet):
@@ -61,8 +62,9 @@ def train(stages, models, folder, quick, searching, quiet):
             base, name, data, control=False, checkpoint=path, **options).model),
         compressed(f"{name}-wp", f"{KEPT:.1%} of the weights kept, pruned while it trains",
                    lambda path: magnitude.train(base, data, KEPT, epochs=effort.pruning, checkpoint=path, **options)),
-        compressed(f"{name}-wc", f"{CENTROIDS} values in each layer but the first",
-                   lambda path: share.share(base, CENTROIDS, first=False)),
+        compressed(f"{name}-wc", f"{CENTROIDS} values in each layer but the first, trained further if that helps",
+                   lambda path: share.train(base, data, CENTROIDS, first=False, epochs=effort.sharing, checkpoint=path,
+                                            **options)),
         kept(folder, "adadeep", models, lambda: found_by_adadeep(base, data, folder, options, effort.search), quiet),
         compressed(f"subflow-{UTILISATION:g}", f"{UTILISATION:.0%} of the neurons of each inner layer",
                    lambda path: subflow.train(base, data, UTILISATION, epochs=effort.subflow, checkpoint=path,
