@@ -13,8 +13,9 @@ EXAMPLE = """examples:
 
 Draws encoders of 3x3 convolutions (widths, depths, strides) with a dense head, discards what is too slow on this
 machine, and trains the rest in rungs, each time keeping the better half. Validation images choose; the test set judges
-the winner. Where nothing meets the SLO, the fastest is shown, not saved, and the status is 1. Stopped while the winner
-trains, the same command does the rungs again and goes on from there."""
+the winner. Where nothing meets the SLO, the fastest is shown, not saved, and the status is 1. What is trained of the
+winner lies beside the file to write until that is saved: stopped, the same command does the rungs again and goes on
+from there, and so it does with --save-anyway after a miss."""
 
 
 def parser():

@@ -61,6 +61,14 @@ def stopped_after_an_epoch(monkeypatch):
         yield
 
 
+def fails(error):
+    """A function that raises the error, whatever it is given."""
+    def raises(*arguments, **more):
+        raise error
+
+    return raises
+
+
 def epochs_restored(monkeypatch):
     """A list to which each checkpoint that is restored from now on adds how many epochs it has."""
     restore, epochs = Checkpoint.restore, []

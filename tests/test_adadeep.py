@@ -25,7 +25,7 @@ from npcbnet.errors import UsageError
 from npcbnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Residual, Sequential, Sigmoid
 from npcbnet.nets import Classifier
 from tests.runtime_models import TARGETS, assert_same_logits, filled, kernels, names, needs_engine, some_images
-from tests.small_models import small_digits, small_lenet, stopped_after_an_epoch, write_small_files
+from tests.small_models import epochs_restored, small_digits, small_lenet, stopped_after_an_epoch, write_small_files
 
 TINY = adadeep.Effort(240, 200, (120, 1), 4, (240, 1), 2, (240, 1), 2, 2, adadeep.QUICK.left)
 COSTS = ("accuracy", "latency_ms", "energy_mj", "storage_bytes", "macs")
@@ -318,7 +318,10 @@ def test_the_same_bits_on_any_number_of_threads(trained, dataset, tiny, tmp_path
     budgets = Budgets(storage_bytes=modelfile.weight_bytes(trained) // 3)
     first, second = (adadeep.search(trained, dataset, budgets, quick=True, seed=3, threads=threads, checkpoint=path)
                      for threads, path in ((1, None), (2, tmp_path / "c.npz")))
-    assert first.choices == second.choices and not list(tmp_path.iterdir())
+    assert first.choices == second.choices and list(tmp_path.glob("c-*.npz")) == list(tmp_path.iterdir()) != []
+    first.files.clear()
+    second.files.clear()
+    assert not list(tmp_path.iterdir())
     assert all(np.array_equal(array, second.model.params[name]) for name, array in first.model.params.items())
     other = adadeep.search(trained, dataset, budgets, quick=True, seed=4)
     assert other.choices != first.choices or any(not np.array_equal(array, other.model.params[name])
@@ -330,20 +333,32 @@ def test_a_search_that_was_stopped_ends_the_same(trained, dataset, tiny, tmp_pat
     whole = adadeep.search(trained, dataset, budgets, quick=True)
     with stopped_after_an_epoch(monkeypatch):
         adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
-    assert len(list(adadeep.checkpoints(tmp_path / "c.npz"))) == 1
+    assert len(list(tmp_path.glob("c-*.npz"))) == 1
     again = adadeep.search(trained, dataset, budgets, quick=True, checkpoint=tmp_path / "c.npz")
     assert all(np.array_equal(array, again.model.params[name]) for name, array in whole.model.params.items())
+    again.files.clear()
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["c.npz", "c[12].npz"])  # no pattern
-def test_a_plan_does_not_find_anothers_checkpoint(name, tmp_path):
-    paths = {adadeep.beside(tmp_path / name, plan) for plan in ((KEEP, KEEP), (KEEP, Choice("pruned", 8)))}
-    assert len(paths) == 2 and adadeep.beside(None, (KEEP,)) is None
-    others = [tmp_path / "c-mine.npz", tmp_path / name, adadeep.beside(tmp_path / "c1.npz", (KEEP,))]
-    for path in (*paths, *others):
-        path.touch()
-    assert set(adadeep.checkpoints(tmp_path / name)) == paths
+def test_a_plan_does_not_find_anothers_checkpoint():
+    assert adadeep.number((KEEP, KEEP)) != adadeep.number((KEEP, Choice("pruned", 8)))
+
+
+def test_another_seed_does_not_find_ones_checkpoint_but_other_budgets_do(trained, dataset, tiny, tmp_path, monkeypatch):
+    def missed(size, seed):
+        found = adadeep.search(trained, dataset, Budgets(storage_bytes=size), quick=True, seed=seed,
+                               checkpoint=tmp_path / "c.npz")
+        assert not found.met
+        return found, len(list(tmp_path.iterdir()))
+
+    epochs = epochs_restored(monkeypatch)
+    first, count = missed(10, 0)
+    second, both = missed(10, 1)
+    assert both > count > 0 == len(epochs)
+    again, same = missed(9, 0)
+    assert same == both and set(epochs) == {2} and again.choices == first.choices
+    second.files.clear()
+    assert len(list(tmp_path.iterdir())) == count
 
 
 def test_test_images_take_no_part(trained, dataset, tiny):

@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 
 import npcbnet
-from npcbnet.compress import adadeep, distil, magnitude, share, structure, subflow, variant
+from npcbnet.checkpoint import Checkpoint
+from npcbnet.compress import adadeep, distil, magnitude, share, slo, structure, subflow, variant
 from npcbnet.compress.__main__ import main
+from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
 from npcbnet.files import check_file
 from npcbnet.run import Run
-from tests.small_models import epochs_restored, small_digits, small_lenet, stopped_after_an_epoch, write_small_files
+from tests.small_models import (epochs_restored, fails, small_digits, small_lenet, stopped_after_an_epoch,
+                                write_small_files)
+from tests.test_slo import TINY, WHOLE, by_macs
 
 EPOCHS = 2
 WAYS = [["--subflow", "0.3", "0.6"], ["--adadeep", "--max-macs", "30000", "--save-anyway"],
@@ -26,6 +30,8 @@ def files(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "QUICK_EPOCHS", EPOCHS)
     monkeypatch.setattr(adadeep, "QUICK", adadeep.Effort(
         240, 200, (120, 1), 2, (240, 1), 1, (240, 1), EPOCHS, 1, adadeep.QUICK.left))
+    monkeypatch.setattr(slo, "QUICK", TINY)
+    monkeypatch.setattr(Stopwatch, "_clock", lambda self, models: by_macs(models))
     write_small_files(tmp_path)
     return tmp_path
 
@@ -47,6 +53,33 @@ def test_a_stopped_command_goes_on_to_the_same_network(options, files, monkeypat
     assert {path.name for path in files.iterdir()} == {"small.npz", "set.npz", "whole.npz", "parts.npz"}
     if "epochs" in parts.record["compressed"]:
         assert parts.record["compressed"]["epochs"] == EPOCHS  # --quick is heard
+
+
+@pytest.mark.parametrize("place, error, status", [("compress.variant.compare", KeyboardInterrupt(), 130),
+                                                  ("modelfile.save", UsageError("the disk is full"), 2)])
+@pytest.mark.parametrize("options", [*WAYS, ["--slo-ms", str(0.5 * WHOLE)]], ids=lambda options: options[0][2:])
+def test_what_was_trained_stays_until_it_is_saved(options, place, error, status, files, monkeypatch):
+    command = ["small.npz", *options, "--quick", "--data", "set.npz", "--out", "made.npz"]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"npcbnet.{place}", fails(error))
+        assert main(command) == status
+    assert list(files.glob("made.checkpoint*.npz"))
+    epochs = epochs_restored(monkeypatch)
+    monkeypatch.setattr(Checkpoint, "save", fails(AssertionError("trained again")))
+    assert main(command) in (0, 1) and epochs
+    assert {path.name for path in files.iterdir()} == {"small.npz", "set.npz", "made.npz"}
+
+
+@pytest.mark.parametrize("options", [["--adadeep", "--max-bytes", "100"], ["--slo-ms", "1e-5"]],
+                         ids=lambda options: options[0][2:])
+def test_what_misses_its_budget_is_saved_without_being_trained_again(options, files, monkeypatch, capsys):
+    command = ["small.npz", *options, "--quick", "--data", "set.npz", "--out", "made.npz"]
+    assert main(command) == 1 and not (files / "made.npz").exists() and list(files.glob("made.checkpoint-*.npz"))
+    assert "that stays in made.checkpoint-" in capsys.readouterr().out
+    epochs = epochs_restored(monkeypatch)
+    monkeypatch.setattr(Checkpoint, "save", fails(AssertionError("trained again")))
+    assert main([*command, "--save-anyway"]) == 1 and epochs
+    assert {path.name for path in files.iterdir()} == {"small.npz", "set.npz", "made.npz"}
 
 
 @pytest.mark.parametrize("kind", ["connections", "channels", "distil", "slo", "adadeep", "int4", None])

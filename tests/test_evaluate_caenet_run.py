@@ -9,10 +9,11 @@ import pytest
 
 from npcbnet import clustering, conversion, modelfile, runtime
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
-from npcbnet.compress import search
+from npcbnet.compress import search, slo
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
+from npcbnet.errors import UsageError
 from npcbnet.evaluate import __main__ as command
 from npcbnet.evaluate.caenet import rivals, rows as caenet_rows, run
 from npcbnet.evaluate.caenet.conversions import METHODS, Conversions, methods_at_hand
@@ -23,8 +24,8 @@ from npcbnet.evaluate.scope import QUICK
 from npcbnet.nets import CBNet, balexnet, lenet, lightweight
 from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
-from tests.small_models import stopped_after_an_epoch
-from tests.test_slo import BRIEF, by_macs, same
+from tests.small_models import epochs_restored, fails, small_digits, small_lenet, stopped_after_an_epoch
+from tests.test_slo import BRIEF, TINY, by_macs, same
 
 
 def test_ratios_are_those_of_the_rows():
@@ -153,8 +154,12 @@ def test_a_baseline_looks_at_the_training_images_once_and_only_when_asked(stages
 def test_what_is_kept_is_not_made_again(tmp_path):
     model = lenet((1, 8, 8), tuple("ab"), np.random.default_rng(0))
     models, calls = {}, []
+    folder = checkpoint_of(tmp_path, "lenet-x").parent
+    mine, others = {"lenet-x.npz", "lenet-x-0123abcd-latencies.json"}, {"lenet-x1.npz", "lenet.npz"}
 
     def make():
+        for name in mine | others:
+            (folder / name).touch()
         calls.append(1)
         return model, {"choices": "none"}
 
@@ -163,15 +168,35 @@ def test_what_is_kept_is_not_made_again(tmp_path):
     assert len(calls) == 1 and json.loads((tmp_path / "lenet-x.json").read_text())["model"] == "lenet-x"
     assert np.array_equal(models["lenet-x"].params["net.0.weight"], model.params["net.0.weight"])
     assert modelfile.load(tmp_path / "lenet-x.npz").class_names == ("a", "b")
+    assert {path.name for path in folder.iterdir()} == others
 
 
-def test_rivals_branchynet_does_not_leave_the_run_unfinished(stages, monkeypatch):
-    checkpoint = checkpoint_of(stages.out, "branchynet")
-    whole = rivals._branchynet(stages, checkpoint)
+def test_what_was_trained_stays_until_it_is_kept(stages, tmp_path, monkeypatch):
+    """...with the sidecars of a loop to an SLO, of which the latencies are no model."""
+    monkeypatch.setattr(slo, "QUICK", TINY)
+    monkeypatch.setattr(Stopwatch, "_clock", lambda self, models: by_macs(models))
+    options, models = {"seed": 0, "threads": 1, "quick": True, "quiet": True}, {}
+
+    def make():
+        return rivals._to_slo(small_lenet(), small_digits(), tmp_path, options, None)
+
+    with monkeypatch.context() as patch, pytest.raises(UsageError):
+        patch.setattr(modelfile, "save", fails(UsageError("the disk is full")))
+        kept(tmp_path, "caenet-slo", models, make, True)
+    epochs = epochs_restored(monkeypatch)
+    assert kept(tmp_path, "caenet-slo", models, make, True)["met"] and set(epochs) == {1, 4}
+    assert not list((tmp_path / "compressors").iterdir())
+
+
+def test_rivals_branchynet_does_not_leave_the_run_unfinished(stages, tmp_path, monkeypatch):
+    checkpoint = checkpoint_of(tmp_path, "branchynet")
+    whole = rivals._branchynet(stages, checkpoint_of(tmp_path / "whole", "branchynet"))
     with stopped_after_an_epoch(monkeypatch):
         rivals._branchynet(stages, checkpoint)
     assert not list(stages.out.glob("checkpoint-*")) and list(checkpoint.parent.iterdir())
-    made = rivals._branchynet(stages, checkpoint)
+    models = {}
+    kept(tmp_path, "branchynet", models, lambda: (rivals._branchynet(stages, checkpoint), {}), True)
+    made = models["branchynet"]
     assert not list(checkpoint.parent.iterdir())
     assert same(made.params, whole.params) and lightweight(made).macs() < made.macs()
 

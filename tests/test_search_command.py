@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 import npcbnet
+from npcbnet.checkpoint import Checkpoint
 from npcbnet.compress import search
 from npcbnet.compress.space import Space
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.errors import UsageError
 from npcbnet.search import main
-from tests.small_models import epochs_restored, small_digits, stopped_after_an_epoch, write_small_files
+from tests.small_models import epochs_restored, fails, small_digits, stopped_after_an_epoch, write_small_files
 from tests.test_slo import BRIEF, by_macs, same, searched
 
 
@@ -41,13 +42,29 @@ def test_the_winner_is_judged_and_saved(files, capsys):
     assert not same(npcbnet.load("taught.npz").params, model.params)
 
 
-def test_what_misses_the_slo_is_saved_only_on_demand(files, capsys):
+def test_what_misses_the_slo_is_saved_only_on_demand(files, monkeypatch, capsys):
     options = ["set.npz", "--slo-ms", "1e-5", "--quick", "--out", "b.npz"]
     assert main(options) == 1 and not (files / "b.npz").exists()
     page = capsys.readouterr().out
     assert "no architecture takes at most 1e-05 ms" in page and "not saved; --save-anyway" in page
-    assert main([*options, "--save-anyway"]) == 1
+    assert list(files.glob("b.search-*-full-*.npz")) and "stays in b.search-" in page
+    epochs = epochs_restored(monkeypatch)
+    monkeypatch.setattr(Checkpoint, "save", fails(AssertionError("trained again")))
+    assert main([*options, "--save-anyway"]) == 1 and epochs == [BRIEF.epochs]
     assert npcbnet.load("b.npz").record["searched"]["met"] is False
+    assert [path.name for path in files.glob("b*")] == ["b.npz"]
+
+
+@pytest.mark.parametrize("place", ["compress.searched.accuracy", "modelfile.save"])
+def test_the_winner_stays_until_it_is_saved(place, files, monkeypatch):
+    options = ["set.npz", "--slo-ms", "0.03", "--quick", "--out", "b.npz"]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"npcbnet.{place}", fails(KeyboardInterrupt()))
+        assert main(options) == 130
+    epochs = epochs_restored(monkeypatch)
+    monkeypatch.setattr(Checkpoint, "save", fails(AssertionError("trained again")))
+    assert main(options) == 0 and epochs == [BRIEF.epochs]
+    assert [path.name for path in files.glob("b*")] == ["b.npz"]
 
 
 def test_a_stopped_search_goes_on_to_the_same_network(files, monkeypatch):

@@ -10,10 +10,8 @@ searched in a way that one can follow:
 
 Training is distillation from the original model's logits. Validation images judge, test images take no part.
 """
-import glob
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from npcbnet import modelfile
 from npcbnet.compress.budgets import POWER_W, Budgets, score, watts
 from npcbnet.compress.menu import KEEP, Menu
 from npcbnet.compress.retrain import check_numbers
+from npcbnet.compress.sidecars import Sidecars
 from npcbnet.compress.trial import Candidate, Trials
 from npcbnet.nets import Classifier
 from npcbnet.progress import say
@@ -63,7 +62,7 @@ class Found:
     all budgets; missed: a line for each one it does not meet (the model is then the nearest); costs, before:
     {"accuracy" (of validation images), "latency_ms", "energy_mj", "storage_bytes", "macs"} of the model and of the
     original; candidates: a dict for each network that was trained, and first the original: "choices" as a text,
-    "stage", "score" and its costs.
+    "stage", "score" and its costs. files: what lies beside the checkpoint; files.clear() removes it.
     """
 
     model: Classifier
@@ -73,6 +72,7 @@ class Found:
     costs: dict
     before: dict
     candidates: list
+    files: Sidecars
 
 
 def default_budgets(model):
@@ -88,9 +88,10 @@ def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quie
 
     seed decides all that is drawn, and no result depends on threads; but latencies are measured, and where one lies
     near the limit of its budget, two runs may decide differently. Without such a budget they do not. quick: 2,000
-    images. checkpoint: a path; beside it lies what was trained of a winner (NAME-PLAN.npz), a search that was stopped
-    goes on from there, and at the end it is removed. power_w: watts, or a function of the processor's use that gives
-    them; energy is watts times latency. effort: an Effort instead of FULL or QUICK. Raises UsageError for a model or an
+    images. checkpoint: a path; beside it lies what was trained of a winner, and a search that was stopped does all
+    before that again and goes on from there. There it stays when the search is done, too: once the model is saved, the
+    caller removes it by Found.files.clear(). power_w: watts, or a function of the processor's use that gives them;
+    energy is watts times latency. effort: an Effort instead of FULL or QUICK. Raises UsageError for a model or an
     argument that cannot work, ShapeError for a data set that does not fit.
     """
     check_numbers(seed, threads)
@@ -98,18 +99,21 @@ def search(model, dataset, budgets=None, *, seed=0, threads=1, quick=False, quie
     budgets = default_budgets(model) if budgets is None else budgets
     with one_blas_thread():
         trials = Trials(menu, dataset, budgets, effort.images, effort.validation, watts(power_w), seed, threads)
-        return _Search(trials, effort, quiet).run(checkpoint)
+        # Not by the budgets: a plan's training is the same under all, and after a miss goes on under others
+        weights = [zlib.crc32(np.ascontiguousarray(array)) for array in model.params.values()]
+        files = Sidecars(checkpoint, int(seed), effort, dataset.name, len(dataset.train), *weights)
+        return _Search(trials, effort, quiet, files).run()
 
 
 class _Search:
     """The stages of one search."""
 
-    def __init__(self, trials, effort, quiet):
-        self.trials, self.effort, self.quiet = trials, effort, quiet
+    def __init__(self, trials, effort, quiet, files):
+        self.trials, self.effort, self.quiet, self.files = trials, effort, quiet, files
         self.menu, self.budgets, self.before = trials.menu, trials.budgets, trials.before
         self.candidates = []
 
-    def run(self, checkpoint):
+    def run(self):
         """All of them."""
         self.say(f"{self.menu.count():,} networks from {len(self.menu.sites)} layers")
         pool = self.rung([Candidate(plan, self.menu) for plan in self.pool()], "short", *self.effort.short)
@@ -120,12 +124,10 @@ class _Search:
             # After one that promised most and failed, the one that has the most accuracy to spare
             waiting = [candidate for candidate in finalists if candidate not in done]
             candidate = waiting[0] if not done else max(waiting, key=lambda one: (-self.excess(one), one.sure))
-            self.fit(candidate, "full", None, self.effort.epochs, beside(checkpoint, candidate.plan))
+            self.fit(candidate, "full", None, self.effort.epochs, self.files.path(number(candidate.plan)))
             done.append(candidate)
             if not self.excess(candidate):
                 break
-        for path in [] if checkpoint is None else checkpoints(checkpoint):
-            path.unlink()
         return self.found(self.ordered(done)[0])
 
     def alone(self):
@@ -223,7 +225,7 @@ class _Search:
             "kind": "adadeep", "choices": choices, "budgets": self.budgets.given(), "met": not missed,
             "seed": self.trials.seed, "validation_accuracy": winner.costs["accuracy"]}}
         return Found(winner.model, choices, not missed, missed, winner.costs, dict(self.before),
-                     rows + [candidate.row() for candidate in self.candidates])
+                     rows + [candidate.row() for candidate in self.candidates], self.files)
 
     def say(self, text):
         """Progress, unless quiet."""
@@ -251,15 +253,6 @@ def evenly(items, count):
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int))]
 
 
-def beside(checkpoint, plan):
-    """The path of a plan's own checkpoint: where another plan wins after a stop, it does not find the first one's."""
-    if checkpoint is None:
-        return None
-    path, number = Path(checkpoint), zlib.crc32(", ".join(map(str, plan)).encode())
-    return path.with_name(f"{path.stem}-{number:08x}{path.suffix}")
-
-
-def checkpoints(checkpoint):
-    """All paths that `beside` made."""
-    path = Path(checkpoint)
-    return path.parent.glob(f"{glob.escape(path.stem)}-{'[0-9a-f]' * 8}{glob.escape(path.suffix)}")
+def number(plan):
+    """A plan as 8 hexadecimal digits: where another one wins after a stop, it does not find the first one's files."""
+    return f"{zlib.crc32(', '.join(map(str, plan)).encode()):08x}"

@@ -5,19 +5,19 @@ from npcbnet.compress import distil, magnitude, share, slo, structure
 
 def make(model, dataset, kind, amount, seed, threads, quick, checkpoint, scope="layer", first=True, temperature=None,
          hard=None):
-    """(the variant, how it was made as a dict; its "said" are lines to read).
+    """(the variant, how it was made as a dict; its "said" are lines to read, its "files" an SLO's Sidecars).
 
     kind: "connections", the share of weights that stays is `amount`; "channels", the share of channels that goes;
     "shared", the number of centroids; "distil", amount names the student; "slo", milliseconds. checkpoint: where what
-    has been trained lies, and a run that was stopped goes on from; of an SLO beside it, and gone in the end. scope: of
-    magnitude.train or structure.train; first: of share.train; temperature, hard: of distil.distil, None: its own.
-    Raises UsageError.
+    has been trained lies, and a run that was stopped goes on from; of an SLO beside it. scope: of magnitude.train or
+    structure.train; first: of share.train; temperature, hard: of distil.distil, None: its own. Raises UsageError.
     """
     common = {"seed": seed, "threads": threads, "quick": quick, "quiet": False, "checkpoint": checkpoint}
     if kind == "slo":
         met = slo.meet(model, dataset, amount, **common)
         return met.model, {"kind": kind, "seed": seed, "slo_ms": met.slo_ms, "met": met.met, "missed": missed(met),
-                           "rows": met.rows, "notes": met.notes, "said": [*met.notes, *map(line, met.rows)]}
+                           "rows": met.rows, "notes": met.notes, "said": [*met.notes, *map(line, met.rows)],
+                           "files": met.files}
     if kind == "distil":
         given = {name: value for name, value in (("temperature", temperature), ("hard", hard)) if value is not None}
         made = distil.distil(model, amount, dataset, **given, **common)

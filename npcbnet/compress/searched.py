@@ -5,7 +5,7 @@ import numpy as np
 
 from npcbnet import data, judge, modelfile
 from npcbnet.compress import search
-from npcbnet.compress.variant import TIMED, accuracy
+from npcbnet.compress.variant import TIMED, accuracy, unsaved
 from npcbnet.files import check_file
 from npcbnet.training import default_threads
 
@@ -13,9 +13,9 @@ from npcbnet.training import default_threads
 def find(name, slo_ms, teacher=None, out=None, *, seed=0, threads=None, quick=False, anyway=False, quiet=False):
     """Search on the data set `name` (a name or path) and save the winner; the figures as a dict that json can write.
 
-    teacher: a pretrained name or a model file; out: default NAME-search.npz in this folder, and beside it, while the
-    search runs, what it goes on from. What misses the SLO is saved only with `anyway`. threads: None,
-    default_threads(). Raises UsageError, and what load and save raise.
+    teacher: a pretrained name or a model file; out: default NAME-search.npz in this folder, and beside it, until it is
+    saved, what the same call goes on from. What misses the SLO is saved only with `anyway` ("kept" tells where that
+    lies). threads: None, default_threads(). Raises UsageError, and what load and save raise.
     """
     threads = default_threads() if threads is None else threads
     taught = None if teacher is None else modelfile.load(teacher)
@@ -29,11 +29,13 @@ def find(name, slo_ms, teacher=None, out=None, *, seed=0, threads=None, quick=Fa
     model.record = {**model.record, "dataset": dataset.title, "test_accuracy": accuracy(model, dataset.test, threads)}
     if found.met or anyway:
         modelfile.save(model, path)
+        found.files.clear()
     return {"data": dataset.name, "slo_ms": found.slo_ms, "met": found.met, "over_ms": found.over_ms,
             "architecture": str(found.architecture), "validation_accuracy": found.row["accuracy"],
             "test_accuracy": model.record["test_accuracy"], "parameters": model.parameter_count(),
             "macs": model.macs(), "latency_ms": judge.latencies({"found": model}, sample)["found"].latency_ms,
-            "seed": seed, "trained": found.rows, "out": str(path) if found.met or anyway else None}
+            "seed": seed, "trained": found.rows, "out": str(path) if found.met or anyway else None,
+            "kept": None if found.met or anyway else str(found.files)}
 
 
 def text(result):
@@ -45,5 +47,4 @@ def text(result):
              f"{result['architecture']}: {result['parameters']:,} parameters, {result['macs']:,} multiply-adds",
              f"{result['latency_ms']:.4f} ms an image, {result['validation_accuracy']:.2%} of the validation images, "
              f"{result['test_accuracy']:.2%} of the test images"]
-    return "\n".join([*lines, f"saved as {result['out']}" if result["out"] else
-                      "not saved; --save-anyway keeps it all the same"])
+    return "\n".join(lines + ([f"saved as {result['out']}"] if result["out"] else unsaved(result["kept"])))

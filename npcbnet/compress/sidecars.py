@@ -6,7 +6,8 @@ from pathlib import Path
 
 class Sidecars:
     """Paths beside `checkpoint` (None: no files) whose names hold a number made of `marks`, any values that decide what
-    is searched: another search does not find them."""
+    is searched: another search does not find them. What a search found carries them as `files`; the caller clears them
+    once the model is saved, so that until then nothing that was trained is lost."""
 
     def __init__(self, checkpoint, *marks):
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -19,6 +20,10 @@ class Sidecars:
         shapes = "" if model is None else f"-{zlib.crc32(repr(sorted(model.param_shapes().items())).encode()):08x}"
         name = f"{self.checkpoint.stem}-{self.mark}-{what.replace(' ', '-')}{shapes}{suffix}"
         return self.checkpoint.with_name(name)
+
+    def __str__(self):
+        """Their paths, as a pattern to read."""
+        return "" if self.checkpoint is None else str(self.path("*", ""))
 
     def clear(self):
         """Remove all of them."""

@@ -61,7 +61,8 @@ class Met:
     whether it meets the SLO; over_ms: by how much it does not, 0 if it does; rows: a dict for the original and for each
     network that was trained: "step", "way", "kept" (share of connections or {cut: channels}), "latency_ms", "accuracy"
     (of validation images), "macs", "parameters" (that are not zero), "storage_bytes", "met", "frontier" (no other is
-    both faster and as accurate). notes: lines that say what was not worth while.
+    both faster and as accurate). notes: lines that say what was not worth while. files: what lies beside the
+    checkpoint; files.clear() removes it.
     """
 
     model: Classifier
@@ -70,6 +71,7 @@ class Met:
     over_ms: float
     rows: list
     notes: list
+    files: Sidecars
 
     @property
     def row(self):
@@ -85,8 +87,9 @@ def meet(model, dataset, slo_ms=None, *, share=None, seed=0, threads=1, quick=Fa
     decides all that is drawn, and no result depends on threads; but latencies are measured: where one lies near the
     SLO, two runs may decide differently. quick: 2,000 images; effort: an Effort instead of FULL or QUICK. measure: a
     function {name: model} -> {name: ms} in place of the engine's clock. checkpoint: a path; beside it lie the measured
-    latencies and what has been trained, a loop that was stopped goes on from there with the same arguments, and at the
-    end they are removed. Raises UsageError for a model or an argument that cannot work.
+    latencies and what has been trained, and a loop that was stopped goes on from there with the same arguments. There
+    they stay when it is done, too: once the model is saved, the caller removes them by Met.files.clear(). Raises
+    UsageError for a model or an argument that cannot work.
     """
     check(model, dataset, seed, threads)
     if share is None:
@@ -131,7 +134,6 @@ class _Loop:
                  f"the SLO is {self.slo_ms:.4g} ms")
         if not self.rows[0]["met"]:
             self.channels(self.connections())
-        self.files.clear()
         return self.found()
 
     def connections(self):
@@ -249,7 +251,8 @@ class _Loop:
             model.record = {**copy.deepcopy(self.model.record), "compressed": {
                 "kind": "slo", "slo_ms": self.slo_ms, "met": row["met"], "latency_ms": row["latency_ms"],
                 "validation_accuracy": row["accuracy"], "seed": self.retraining.seed}}
-        return Met(model, row["met"], self.slo_ms, max(0.0, row["latency_ms"] - self.slo_ms), self.rows, self.notes)
+        return Met(model, row["met"], self.slo_ms, max(0.0, row["latency_ms"] - self.slo_ms), self.rows, self.notes,
+                   self.files)
 
     def note(self, text):
         """What the result should say, too."""

@@ -13,6 +13,7 @@ from npcbnet import data, judge, modelfile, runtime
 from npcbnet.compress import subflow
 from npcbnet.compress.prune import prune
 from npcbnet.compress.quantise import quantise
+from npcbnet.compress.sidecars import Sidecars
 from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
 from npcbnet.files import check_file
@@ -108,7 +109,7 @@ def compare(before, after, dataset, threads=1):
 def select(model, dataset, budgets, seed=0, threads=1, quick=False, checkpoint=None):
     """(the variant that AdaDeep finds for budgets, {name: limit}; {} for its own; how it was made as a dict).
 
-    checkpoint: of adadeep.search.
+    checkpoint: of adadeep.search; how["files"] are its Sidecars.
     """
     from npcbnet.compress import adadeep
     given = {name: limit for name, limit in budgets.items() if limit is not None}
@@ -117,7 +118,7 @@ def select(model, dataset, budgets, seed=0, threads=1, quick=False, checkpoint=N
                            checkpoint=checkpoint)
     return found.model, {"kind": "adadeep", "seed": seed, "budgets": chosen.given(), "met": found.met,
                          "missed": found.missed, "choices": found.choices,
-                         "costs": {"before": found.before, "after": found.costs}}
+                         "costs": {"before": found.before, "after": found.costs}, "files": found.files}
 
 
 def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, seed=0, threads=None, budgets=None,
@@ -128,7 +129,8 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     and quick as `select`, share, quick and settings as again.make. A variant that misses a budget or SLO is saved only
     with `anyway`; dataset: a name or path, default: the model's own; out: the file, default: NAME-KIND.npz in this
     folder; beside it lies, until it is saved, what has been trained (NAME-KIND.checkpoint...), and the same call goes
-    on from there. threads: None, default_threads() to train, else 1. Raises UsageError, and what load and save raise.
+    on from there: after a stop, and with `anyway` after a miss ("kept" then tells where). threads: None,
+    default_threads() to train, else 1. Raises UsageError, and what load and save raise.
     """
     if seed < 0:
         raise UsageError(f"the seed must be at least 0, not {seed}")
@@ -146,10 +148,10 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     else:
         after, how = make(model, chosen, kind, share, convolutions, seed, threads, quick, checkpoint)
     figures = compare(model, after, chosen, threads)
-    said = how.pop("said", [])
+    said, files = how.pop("said", []), how.pop("files", Sidecars(None))
     result = {"model": str(name), "data": chosen.name, **how, **figures, "said": said}
     if not (how.get("met", True) or anyway):
-        return {**result, "out": None}
+        return {**result, "out": None, "kept": str(files)}
     if kind == "subflow":
         result["subgraphs"] = subgraph_rows(after, chosen, threads)
     if kind in ("subflow", *AGAIN):
@@ -159,6 +161,7 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     modelfile.save(after, path, "float16" if kind == "float16" else "float32")
     if kind in TRAINED:
         checkpoint.unlink(missing_ok=True)
+        files.clear()
     return {**result, "out": str(path),
             "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
 
@@ -170,6 +173,12 @@ def subgraph_rows(model, dataset, threads=1):
     timed = judge.latencies(dict(several), dataset.test.images[places])
     return [{"utilisation": utilisation, "macs": small.macs(), "test_accuracy": accuracy(small, dataset.test, threads),
              "latency_ms": timed[utilisation].latency_ms} for utilisation, small in several]
+
+
+def unsaved(kept):
+    """Lines for what was not saved; kept: where what was trained lies, a pattern of paths."""
+    return ["not saved; --save-anyway keeps it all the same, and goes on from what is trained",
+            f"that stays in {kept}; without it the command measures and trains anew"]
 
 
 def text(result):
@@ -191,7 +200,7 @@ def text(result):
         lines += [row(what, {key: costs[key][name] for key in costs}, form) for what, name, form in COSTS]
     lines += [f"budget missed: {line}" for line in result.get("missed", ())] + result.get("said", [])
     if result["out"] is None:
-        return "\n".join([*lines, "not saved; --save-anyway keeps it all the same"])
+        return "\n".join([*lines, *unsaved(result["kept"])])
     size = result["file_bytes"]
     lines.append(row("file, bytes", size, "{:,}", f"{size['before'] / size['after']:.2f} times as small"))
     if "macs" in result:

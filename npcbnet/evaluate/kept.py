@@ -20,7 +20,7 @@ def finish(run, folder, train_it):
 
 
 def kept(folder, key, models, make, quiet):
-    """Load the model `key` and its row from the folder, or make() both and save them."""
+    """Load the model `key` and its row from the folder, or make() both and save them; only then its checkpoints go."""
     path, note = folder / f"{key}.npz", folder / f"{key}.json"
     if not note.exists():
         say(f"{key} on {folder.name}", quiet)
@@ -28,8 +28,9 @@ def kept(folder, key, models, make, quiet):
         model, row = make()
         modelfile.save(model, path)
         write_text(note, json.dumps({"model": key, **row}, indent=2) + "\n")
-        for checkpoint in checkpoint_of(folder, key).parent.glob(f"{key}*.npz"):
-            checkpoint.unlink()
+        for pattern in (f"{key}.npz", f"{key}-*", f"checkpoint-{key}.npz"):  # its own, sidecars, a stage's of a run
+            for checkpoint in checkpoint_of(folder, key).parent.glob(pattern):
+                checkpoint.unlink()
     models[key] = modelfile.load(path)
     return json.loads(note.read_text(encoding="utf-8"))
 

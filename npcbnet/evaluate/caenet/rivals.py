@@ -88,11 +88,8 @@ def _searched(teacher, dataset, slo_ms, checkpoint, options):
 
 
 def _branchynet(stages, checkpoint):
-    """BranchyNet as `npcbnet.train` makes it, with its checkpoint in the place of compressors' until it is there."""
-    apart = Stages(stages.run, stages.dataset, checkpoint.parent, stages.threads, stages.quiet)
-    made = apart.branchynet()
-    (apart.out / "checkpoint-branchynet.npz").unlink(missing_ok=True)
-    return made
+    """BranchyNet as `npcbnet.train` makes it, with its checkpoint in the place of compressors'."""
+    return Stages(stages.run, stages.dataset, checkpoint.parent, stages.threads, stages.quiet).branchynet()
 
 
 def _balexnet(stages, checkpoint):
