@@ -13,6 +13,7 @@ from npcbnet import data, judge, modelfile, runtime
 from npcbnet.compress import subflow
 from npcbnet.compress.prune import prune
 from npcbnet.compress.quantise import quantise
+from npcbnet.data.dataset import check_no_part_empty
 from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
 from npcbnet.files import check_file
@@ -30,13 +31,15 @@ COSTS = (("multiply-adds", "macs", "{:,}"), ("parameters, bytes", "storage_bytes
 def dataset_of(model, name=None):
     """The data set called `name`, else that of the model's own record, in the model's shape.
 
-    Raises UsageError where none is named, or its classes are not the model's.
+    Raises UsageError where none is named, or its classes are not the model's, and DataError where nothing is left to
+    judge by.
     """
     name = name or trained_on(model)
     if not name:
         raise UsageError("the model's file does not say what it was trained on; name the data set with --data")
     dataset = data.load(name, shape=model.input_shape)
     check_classes(model, dataset)
+    check_no_part_empty(dataset)
     return dataset
 
 
@@ -133,7 +136,7 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     if seed < 0:
         raise UsageError(f"the seed must be at least 0, not {seed}")
     threads = (default_threads() if kind in TRAINED else 1) if threads is None else threads
-    model = modelfile.load(name)
+    model, before_bytes = modelfile.load(name), os.path.getsize(modelfile.find(name))
     chosen = dataset_of(model, dataset)
     path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
     check_file(path)
@@ -159,8 +162,7 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     modelfile.save(after, path, "float16" if kind == "float16" else "float32")
     if kind in TRAINED:
         checkpoint.unlink(missing_ok=True)
-    return {**result, "out": str(path),
-            "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
+    return {**result, "out": str(path), "file_bytes": {"before": before_bytes, "after": os.path.getsize(path)}}
 
 
 def subgraph_rows(model, dataset, threads=1):
