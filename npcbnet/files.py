@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half there: a temporary sibling, flushed to disk, then renamed."""
+"""Files: writing so that nothing is ever half there (a temporary sibling, flushed, then renamed), reading our notes."""
 import json
 import os
 from contextlib import contextmanager, suppress
