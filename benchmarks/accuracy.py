@@ -6,7 +6,6 @@
 Each run is `python -m npcbnet.train DATASET --recipe all --seed S`; finished runs are not repeated, stopped ones go on.
 """
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +13,29 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import results
+from npcbnet import recipes
+from npcbnet.cli import run_command
+from npcbnet.evaluate.kept import finish
+from npcbnet.evaluate.options import Options, at_hand
+from npcbnet.files import read_note
+from npcbnet.run import Run
 
 COLUMNS = ("accuracy", "accuracy_easy", "accuracy_hard", "exit_rate", "exit_rate_converted", "macs", "threshold")
 
 
 def run(dataset, seed, out, threads):
-    """The report of one run, trained now unless it is there."""
+    """The report of one run, trained now unless it is there. Raises UsageError where the folder holds another run."""
     folder = out / f"{Path(dataset).stem}-{seed}"
-    if not (folder / "report.json").exists():
-        resume = (folder / "run.json").exists()
-        words = ["--resume"] if resume else [dataset, "--recipe", "all", "--seed", str(seed)]
-        command = [sys.executable, "-m", "npcbnet.train", *words, "--out", str(folder), "--threads", str(threads)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return json.loads((folder / "report.json").read_text())
+    finish(Run(dataset, tuple(recipes.RECIPES), seed=seed), folder, lambda: train(folder, threads))
+    return read_note(folder / "report.json", "train")
+
+
+def train(folder, threads):
+    """Train the run in a folder in a process of its own; if it fails, it has said why, and this one ends as it did."""
+    command = [sys.executable, "-m", "npcbnet.train", "--resume", "--out", str(folder), "--threads", str(threads)]
+    status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+    if status:
+        raise SystemExit(status)
 
 
 def summary(reports):
@@ -61,17 +70,18 @@ def markdown(result):
     return "\n".join([*lines, ""])
 
 
-def main():
+def main(words=None):
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="+", help="names or paths, as for python -m npcbnet.train")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seeds", type=results.whole_number, default=3)
+    parser.add_argument("--threads", type=results.whole_number, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="folder of the runs")
     results.add_option(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
+    names, _ = at_hand(Options(tuple(options.datasets)), (), quiet=True)
     datasets = []
-    for dataset in options.datasets:
+    for dataset in names:
         reports = [run(dataset, seed, options.out, options.threads) for seed in range(options.seeds)]
         datasets.append({"dataset": Path(dataset).stem, "title": reports[0]["dataset"], "epochs": reports[0]["epochs"],
                          "rows": summary(reports), "notes": [report["notes"] for report in reports]})
@@ -82,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, lambda: "the same command goes on where it was stopped"))

@@ -88,25 +88,17 @@ def measured(runtimes, options):
     return rows, failed
 
 
-def whole_number(text):
-    """An option's value, at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
-    return number
-
-
 def options_from(words):
     """The parsed command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), metavar="MODEL",
                         help=f"of {', '.join(MODELS)} (default: all)")
-    parser.add_argument("--batches", nargs="+", type=whole_number, help="images in a call (default: "
+    parser.add_argument("--batches", nargs="+", type=results.whole_number, help="images in a call (default: "
                         + "; ".join(sorted({f"{', '.join(map(str, e.batches))}" for e in MODELS.values()})) + ")")
-    parser.add_argument("--threads", nargs="+", type=whole_number, default=[1], help="default: 1")
+    parser.add_argument("--threads", nargs="+", type=results.whole_number, default=[1], help="default: 1")
     parser.add_argument("--inputs", nargs="+", choices=INPUTS, help="default: what a model is for")
-    parser.add_argument("--rounds", type=whole_number, default=15, help="turns of each runtime (default: 15)")
+    parser.add_argument("--rounds", type=results.whole_number, default=15, help="turns of each runtime (default: 15)")
     parser.add_argument("--runtimes", nargs="+", choices=list(RUNTIMES), metavar="RUNTIME",
                         help=f"of {', '.join(RUNTIMES)} (default: all that are there but {', '.join(OPTIONAL)})")
     parser.add_argument("--seed", type=int, default=0, help="of random inputs and weights (default: 0)")

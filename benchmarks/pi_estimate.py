@@ -22,6 +22,7 @@ import npcbnet
 from benchmarks import pi_code, results
 from benchmarks.peer_runtimes.models import MODELS
 from npcbnet import data
+from npcbnet.cli import run_command
 from npcbnet.data.trial import trained_on
 from npcbnet.layers import Dense
 from npcbnet.nets.multiexit import MultiExit
@@ -129,12 +130,11 @@ def described(name, fixed, mca):
 def measure(names, mca):
     """{kernel: row} of all kernels, and for each model and form what its loops of products take of an image."""
     kernels, models = {}, []
-    for model in names:
+    for model, loaded in {name: load(name) for name in names}.items():
         for vectors in (0, 1):
             adds = cycles = 0
-            missing, net = [], load(model)
-            dense = iter(wanted(net, 4 if vectors else 1))
-            for name, fixed, row in pi_code.steps(net, vectors):
+            missing, dense = [], iter(wanted(loaded, 4 if vectors else 1))
+            for name, fixed, row in pi_code.steps(loaded, vectors):
                 if not pi_code.is_hot(name, fixed):
                     continue
                 features, share = next(dense) if name.startswith("dense") else (None, 1.0)
@@ -186,13 +186,13 @@ def markdown(result):
                       f"{results.made_by(result)}", ""])
 
 
-def main():
+def main(words=None):
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(NAMES), metavar="NAME",
                         help="pretrained names, alexnet or mobilenetv2 (default: seven)")
     results.add_option(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     mca = find_mca()
     kernels, models = measure(options.models, mca)
     result = {"label": LABEL, "mca": mca and version_of(mca), "models": models, "kernels": kernels,
@@ -206,4 +206,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -3,19 +3,21 @@
     NPCBNET_DATA=../shared/data python -m benchmarks.realism --json benchmarks/results/realism.json
 """
 import argparse
+import sys
 
 import npcbnet
 from benchmarks import results
 from npcbnet import data
+from npcbnet.cli import run_command
 
 MODELS = ("digits-lenet", "digits-branchynet", "digits-lightweight", "digits-cbnet")
 
 
-def main():
+def main(words=None):
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     results.add_option(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     test = data.load("mnist").test
     accuracy = {name: float((npcbnet.load(name).predict(test.images) == test.labels).mean()) for name in MODELS}
     for name, share in accuracy.items():
@@ -25,4 +27,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

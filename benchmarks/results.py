@@ -1,11 +1,12 @@
 """What every benchmark does with its result: the command as typed, the machine, a JSON file and a table beside it."""
+import argparse
 import json
 import shlex
 import sys
 from pathlib import Path
 
 from npcbnet import machine
-from npcbnet.files import write_text
+from npcbnet.files import check_file, write_text
 
 
 def stamp(name):
@@ -20,7 +21,22 @@ def made_by(result):
 
 def add_option(parser):
     """The option --json."""
-    parser.add_argument("--json", type=Path, help="file to write; a table goes into the .md of the same name beside it")
+    parser.add_argument("--json", type=writable,
+                        help="file to write; a table goes into the .md of the same name beside it")
+
+
+def writable(text):
+    """An option's value as a Path. Raises UsageError, before anything is measured, where it cannot be written."""
+    check_file(text)
+    return Path(text)
+
+
+def whole_number(text):
+    """An option's value, at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return number
 
 
 def keep(path, result, table=None):

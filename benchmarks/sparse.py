@@ -8,11 +8,14 @@ weights in float32, all in float16, and listed; the three take turns. All times 
 reading the image and answering.
 """
 import argparse
+import sys
 import time
 
 import numpy as np
 
 from benchmarks import results
+from npcbnet.cli import run_command
+from npcbnet.errors import UsageError
 from npcbnet.layers import Dense, Flatten, Sequential, initialise
 from npcbnet.nets import Classifier
 from npcbnet.runtime.predictor import Predictor
@@ -74,12 +77,14 @@ def markdown(result):
     return "\n".join([*lines, "", results.made_by(result), ""])
 
 
-def main():
+def main(words=None):
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
     results.add_option(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
+    if options.rounds < 2:
+        raise UsageError(f"--rounds must be at least 2, of which the first does not count, not {options.rounds}")
     rng = np.random.default_rng(0)
     result = {**results.stamp("sparse"),
               "rows": [row for size in SIZES for block, shares in SHARES.items() for zeros in shares
@@ -90,4 +95,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

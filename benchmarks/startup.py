@@ -22,7 +22,9 @@ from benchmarks import results
 from benchmarks.peer_runtimes import graph
 from benchmarks.peer_runtimes.runtimes import RUNTIMES
 from benchmarks.peer_runtimes.worker import THREAD_VARIABLES
+from npcbnet.cli import run_command
 from npcbnet.data import digits
+from npcbnet.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("mnist-lightweight", "mnist-cbnet")
@@ -54,8 +56,10 @@ IMPORTS = {"python": "", "numpy": "import numpy", "npcbnet": "import numpy, npcb
 
 
 def written(name, runtimes, folder):
-    """{runtime: path} of the model's file in the form that each runtime reads."""
+    """{runtime: path} of the model's file in the form that each runtime reads. Raises UsageError for other images."""
     model, files = npcbnet.load(name), {}
+    if model.input_shape != (1, 28, 28):
+        raise UsageError(f"{name} takes images {model.input_shape}; name models for a drawn digit, (1, 28, 28)")
     for runtime in runtimes:
         files[runtime] = folder / f"{name}-{runtime}"
         if runtime == "ort":
@@ -123,14 +127,14 @@ def markdown(result):
                       f"Medians of {result['rounds']} rounds.", "", results.made_by(result), ""])
 
 
-def main():
+def main(words=None):
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS), metavar="NAME", help="pretrained (default: two)")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=results.whole_number, default=9)
     parser.add_argument("--layers", action="store_true", help="also npcbnet without the engine, layer by layer")
     results.add_option(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     missing = {name: lacks for name in ("ort", "litert") if (lacks := RUNTIMES[name].missing())}
     for name, lacks in missing.items():
         print(f"{NAMES[name]} is left out: {', '.join(lacks)} is not there", file=sys.stderr)
@@ -146,4 +150,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -75,16 +75,32 @@ def turn(python, worker, data):
     """Seconds that a fresh process of `python` measures."""
     words = [python, str(Path(__file__).resolve()), "--worker", worker, "--data", data]
     environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=ROOT)
+    return float(_said(words, f"run {worker}", env=environment, cwd=ROOT))
+
+
+def torch_version(python):
+    """The version of PyTorch that a Python has. Raises UsageError where it has none."""
+    return _said([python, "-c", "import torch; print(torch.__version__)"], "import torch")
+
+
+def _said(words, what, **more):
+    """What a process prints. Raises UsageError, with the last that it said, where it fails."""
+    from npcbnet.errors import UsageError
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, **more)
+    except OSError as error:
+        raise UsageError(f"cannot start {words[0]}: {error.strerror or error}; name another --peer-python") from None
     if done.returncode:
-        raise SystemExit(f"{worker} could not run with {python}: {done.stderr.strip().splitlines()[-1]}")
-    return float(done.stdout)
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise UsageError(f"{words[0]} cannot {what} ({last}); see to that, or name another --peer-python")
+    return done.stdout.strip()
 
 
 def measure(peer_python, rounds):
     """The result: seconds of npcbnet and of PyTorch in a Python that has it, in turns."""
     import tempfile
     import numpy as np
+    version = torch_version(peer_python)
     with tempfile.TemporaryDirectory() as folder:
         images, labels, what = images_and_labels()
         data = str(Path(folder) / "data.npz")
@@ -94,25 +110,20 @@ def measure(peer_python, rounds):
             for worker, times in seconds.items():
                 times.append(turn(peer_python if worker == "torch" else sys.executable, worker, data))
                 print(f"{worker}: {times[-1]:.2f} s", file=sys.stderr)
-        version = subprocess.run([peer_python, "-c", "import torch; print(torch.__version__)"],
-                                 capture_output=True, text=True)
     median = {worker: float(np.median(times)) for worker, times in seconds.items()}
     return {"what": "seconds for one epoch of LeNet, 60,000 images, batch 128, Adam, one thread, taking turns",
             "seconds": seconds, "median": median, "ratio": median["torch"] / median["npcbnet"],
-            "images": what, "torch": version.stdout.strip()}
+            "images": what, "torch": version}
 
 
-def main():
+def main(words=None):
     """The command."""
-    if "--worker" in sys.argv:  # may run in a Python that has torch and no npcbnet
-        print(time_npcbnet() if sys.argv[sys.argv.index("--worker") + 1] == "npcbnet" else time_torch())
-        return
     from benchmarks import results
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch (default: this one)")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=results.whole_number, default=ROUNDS)
     results.add_option(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     result = {**measure(options.peer_python, options.rounds), **results.stamp("training_speed")}
     median = result["median"]
     print(f"npcbnet {median['npcbnet']:.2f} s, PyTorch {median['torch']:.2f} s: {result['ratio']:.2f} times as fast")
@@ -120,4 +131,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if "--worker" in sys.argv:  # may run in a Python that has torch and no npcbnet
+        print(time_npcbnet() if sys.argv[sys.argv.index("--worker") + 1] == "npcbnet" else time_torch())
+    else:
+        from npcbnet.cli import run_command
+        sys.exit(run_command(main))

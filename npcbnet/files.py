@@ -1,9 +1,10 @@
-"""Writing files so that nothing is ever half there: a temporary sibling, flushed to disk, then renamed."""
+"""Files: writing so that nothing is ever half there (a temporary sibling, flushed, then renamed), reading our notes."""
+import json
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from npcbnet.errors import UsageError
+from npcbnet.errors import TrainingError, UsageError
 
 
 @contextmanager
@@ -41,6 +42,22 @@ def write_text(path, text):
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+def read_note(path, again, fits=None):
+    """The dict that a JSON file of ours holds, from which a run goes on.
+
+    again: what is done anew without the file, "train" or "measure"; fits: a function of a value, False for one that
+    cannot be there. Raises TrainingError, one line, where the file is damaged.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or fits and not all(map(fits, found.values())):
+            raise ValueError("it holds something else")
+        return found
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(f"{path} is damaged ({' '.join(str(error).split())[:100]}); remove it to {again} "
+                            "anew") from None
 
 
 class _Abandoned(Exception):

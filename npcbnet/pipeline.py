@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from npcbnet import __version__, conversion, judge, machine, modelfile, pictures, recipes, report
-from npcbnet.errors import DataError
+from npcbnet.data.dataset import check_no_part_empty
 from npcbnet.exits import PAPER_THRESHOLDS, choose, outputs_judged
 from npcbnet.nets import CBNet, Converter, branchynet_lenet, lenet, lightweight
 from npcbnet.progress import say
@@ -124,9 +124,7 @@ def check_dataset(dataset, seed):
     DataError for a part without images; ShapeError and ModelFileError for images or class names that no model can be
     made for or saved with.
     """
-    for part in ("validation", "test"):
-        if not len(getattr(dataset, part)):
-            raise DataError(f"{dataset.title} has no {part} images; give each class at least three images")
+    check_no_part_empty(dataset)
     modelfile.check(branchynet_lenet(dataset.input_shape, dataset.class_names, np.random.default_rng(seed)))
 
 

@@ -154,6 +154,14 @@ def test_the_native_call_answers_as_predict_does():
         assert (label, exit_taken) == (predictor.predict(pixels)[0], predictor.explain(pixels).exit[0])
 
 
+def test_data_without_test_images_are_refused(model_file, tmp_path, capsys):
+    path = tmp_path / "tiny.npz"
+    np.savez(path, x_train=np.zeros((10, 28, 28), np.uint8), y_train=np.arange(10))
+    assert bench.main([model_file, "--images", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "tiny has no test images" in error and error.count("\n") == 1
+
+
 def test_impossible_batches_are_named():
     with pytest.raises(UsageError, match="a batch must be at least 1"):
         measure.measure("mnist-lenet", batches=[1, -2])

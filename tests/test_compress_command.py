@@ -1,4 +1,5 @@
 """python -m npcbnet.compress, whatever the kind: options that go together, its files, going on after a stop."""
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -109,6 +110,25 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_trained(out, f
         error = capsys.readouterr().err
         assert "cannot write" in error and error.count("\n") == 1
     assert sorted(files.iterdir()) == before
+
+
+@pytest.mark.parametrize("each", [1, 2])  # of a class: none is left for tests, or none for validation
+@pytest.mark.parametrize("options", [["--float16"], ["--int8"], ["--distil", "lenet"]])
+def test_data_without_images_to_judge_by_are_refused(options, each, files, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (10 * each, 14, 14), dtype=np.uint8)
+    np.savez(files / "tiny.npz", x_train=images, y_train=np.arange(10 * each) % 10)
+    before = sorted(files.iterdir())
+    assert main(["small.npz", *options, "--data", "tiny.npz", "--out", "o.npz"]) == 2
+    error = capsys.readouterr().err
+    assert "tiny has no validation images; give each class at least three" in error and error.count("\n") == 1
+    assert sorted(files.iterdir()) == before
+
+
+def test_a_file_that_replaces_the_models_own_is_compared_with_what_was_there(files, capsys):
+    before = (files / "small.npz").stat().st_size
+    assert main(["small.npz", "--float16", "--data", "set.npz", "--out", "small.npz", "--json"]) == 0
+    size = json.loads(capsys.readouterr().out)["file_bytes"]
+    assert size == {"before": before, "after": (files / "small.npz").stat().st_size} and size["after"] < before
 
 
 def test_trying_a_path_leaves_no_trace(tmp_path):

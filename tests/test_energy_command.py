@@ -64,6 +64,14 @@ def test_json_and_a_model_of_ones_own(model, tmp_path, capsys):
     assert one["meter"] == "desk" and one["power_w"] == pytest.approx(3) and one["images"] % 200 == 0
 
 
+def test_data_without_test_images_are_refused(model, tmp_path, capsys):
+    path = tmp_path / "tiny.npz"
+    np.savez(path, x_train=np.zeros((3, 4, 4), np.uint8), y_train=np.arange(3), class_names=["a", "b", "c"])
+    assert command.main([model, "--meter", "gci", "--images", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "tiny has no test images" in error and error.count("\n") == 1
+
+
 def test_batches_larger_than_what_there_is(model):
     one = energy_of(model, "gci", batch=300, seconds=0.2)  # random pixels are 200
     assert one.images % 300 == 0

@@ -13,12 +13,13 @@ from npcbnet.compress import search, slo
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.data import digits
 from npcbnet.data.dataset import Dataset, Split
-from npcbnet.errors import UsageError
+from npcbnet.errors import TrainingError, UsageError
 from npcbnet.evaluate import __main__ as command
 from npcbnet.evaluate.caenet import rivals, rows as caenet_rows, run
 from npcbnet.evaluate.caenet.conversions import METHODS, Conversions, methods_at_hand
 from npcbnet.evaluate.caenet.measured import Measured
 from npcbnet.evaluate.caenet.trained import Seen
+from npcbnet.evaluate.cbnet import ablations
 from npcbnet.evaluate.kept import checkpoint_of, kept
 from npcbnet.evaluate.scope import QUICK
 from npcbnet.nets import CBNet, balexnet, lenet, lightweight
@@ -169,6 +170,30 @@ def test_what_is_kept_is_not_made_again(tmp_path):
     assert np.array_equal(models["lenet-x"].params["net.0.weight"], model.params["net.0.weight"])
     assert modelfile.load(tmp_path / "lenet-x.npz").class_names == ("a", "b")
     assert {path.name for path in folder.iterdir()} == others
+
+
+DAMAGED = ["", '{"lenet-x": {"epo', "[]", "\0", "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_note_of_what_is_kept_is_named(text, tmp_path):
+    modelfile.save(lenet((1, 8, 8), tuple("ab"), np.random.default_rng(0)), tmp_path / "lenet-x.npz")
+    (tmp_path / "lenet-x.json").write_text(text)
+    with pytest.raises(TrainingError, match=r"lenet-x\.json is damaged .*; remove it to train anew$"):
+        kept(tmp_path, "lenet-x", {}, None, True)
+    assert (tmp_path / "lenet-x.json").read_text() == text
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, '{"k-means": 3}', '{"k-means": {}}'])
+def test_damaged_rows_of_an_ablation_are_named(text, tmp_path):
+    for name in ("conversions", "ablations"):
+        (tmp_path / f"{name}.json").write_text(text)
+    stages = SimpleNamespace(chosen=SimpleNamespace(slow=False), out=tmp_path, run=SimpleNamespace(quick=True))
+    with pytest.raises(TrainingError, match=r"conversions\.json is damaged .*; remove it to train anew$"):
+        Conversions(SimpleNamespace(stages=stages), {}, QUICK)
+    trained = SimpleNamespace(stages=stages, dataset=None, folder=tmp_path)
+    with pytest.raises(TrainingError, match=r"ablations\.json is damaged .*; remove it to train anew$"):
+        ablations.run(SimpleNamespace(trained=trained), 1, quiet=True)
 
 
 def test_what_was_trained_stays_until_it_is_kept(stages, tmp_path, monkeypatch):

@@ -190,7 +190,7 @@ def test_latencies_are_shares_of_the_originals_first(tmp_path):
     assert Stopwatch(model, None, None, tmp_path / "t.json").times([model, half]) == [2.0, 1.0]
     for text in ("[]", "{", '{"a": -1.0}', '{"a": "1"}', '{"a": NaN}'):
         (tmp_path / "t.json").write_text(text)
-        with pytest.raises(TrainingError, match="damaged"):
+        with pytest.raises(TrainingError, match=r"t\.json is damaged .*; remove it to measure anew$"):
             Stopwatch(model, None, None, tmp_path / "t.json")
 
 

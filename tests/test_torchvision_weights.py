@@ -129,6 +129,26 @@ def test_there_and_back(architecture, tmp_path):
     assert found.record["weights"] == "w.npz" and found.record["architecture"] == architecture
 
 
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet32", "resnet50", "vgg16"])
+def test_a_stem_is_mobilenetv2s_alone(architecture, tmp_path):
+    refused(tmp_path / "none.npz", f"stem goes with mobilenetv2 alone, not with {architecture}; leave it out",
+            architecture, UsageError, stem="imagenet")
+
+
+@pytest.mark.parametrize("architecture, shapes", [
+    ("resnet32", torchvision.resnet_shapes("resnet32", 10, 3)), ("mobilenetv2", torchvision.mobilenetv2_shapes(10)),
+    ("vgg16", torchvision.vgg16_shapes(10, (9, 8)))])
+def test_as_many_class_names_as_the_weights_have_classes(architecture, shapes, tmp_path):
+    path = saved(tmp_path / "w.npz", torchvision.drawn(shapes, np.random.default_rng(0)))
+    refused(path, "^3 class names, but the weights have 10 classes; ", architecture, UsageError, class_names="abc")
+    assert load(architecture, path, class_names=TEN).class_names == TEN
+
+
+def test_where_the_last_layer_is_missing_the_names_are_not_to_blame(tmp_path):
+    path = saved(tmp_path / "w.npz", small(fc__weight=None))
+    assert "missing fc.weight" in refused(path, "does not fit resnet32", class_names=["a", "b"])
+
+
 def test_names_of_a_model_of_another_architecture():
     model = resnet32(CIFAR, TEN, np.random.default_rng(0))
     for architecture in set(ARCHITECTURES) - {"resnet32", "vgg16"}:
@@ -182,7 +202,7 @@ def test_another_architecture_s_weights(tmp_path):
     path = saved(tmp_path / "w.npz", small())
     for architecture in set(ARCHITECTURES) - {"resnet32"}:
         refused(path, f"does not fit {architecture}: missing .*unknown", architecture)
-    refused(path, r"fc.weight \(3, 64\) for \(10, 64\)", class_names=TEN)
+    refused(saved(tmp_path / "c.npz", small(fc__weight=np.ones((3, 60)))), r"fc.weight \(3, 60\) for \(3, 64\)")
     refused(saved(tmp_path / "c.npz", small(fc__weight=np.ones((0, 64)))), "c.npz: ")
     refused(saved(tmp_path / "c.npz", small(fc__weight=np.ones((1, 64)), fc__bias=np.ones(1))), "two classes")
     refused(saved(tmp_path / "m.npz", {"features.0.weight": np.ones(3), "classifier.0.weight": np.ones((2, 0))}),
@@ -301,6 +321,8 @@ def test_the_command_writes_a_model(tmp_path, capsys):
     (["resnet32", "w.npz", "--out", "m.npz", "--size", "0"], "--size"),
     (["resnet32", "w.npz", "--out", "m.npz", "--mean", "1", "2"], "mean is a number"),
     (["resnet32", "w.npz", "--out", "m.npz", "--dtype", "int3"], "save stores"),
+    (["resnet32", "w.npz", "--out", "m.npz", "--stem", "imagenet"], "leave it out"),
+    (["resnet32", "w.npz", "--out", "m.npz", "--class-names", "a", "b"], "2 class names, but the weights have 3"),
     (["resnet50", "w.npz", "--out", "m.npz"], "does not fit resnet50")])
 def test_the_command_tells_a_mistake_in_one_line(words, match, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

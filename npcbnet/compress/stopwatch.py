@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from npcbnet import judge
-from npcbnet.errors import TrainingError
-from npcbnet.files import write_text
+from npcbnet.files import read_note, write_text
 
 TIMED, TOGETHER = 60, 8  # images, and networks that take turns with the original
 
@@ -23,7 +22,7 @@ class Stopwatch:
     def __init__(self, model, images, measure=None, path=None):
         self.model, self.images, self.path = model, images, None if path is None else Path(path)
         self.measure = measure or self._clock
-        self.known = {} if path is None or not self.path.exists() else self._read()
+        self.known = {} if path is None or not self.path.exists() else read_note(self.path, "measure", _positive)
 
     def times(self, models, again=""):
         """[ms] of each model, in order; the original's own is always measured first. again: a name; what was measured
@@ -45,16 +44,9 @@ class Stopwatch:
     def _clock(self, models):
         return {name: timed.latency_ms for name, timed in judge.latencies(models, self.images[:TIMED]).items()}
 
-    def _read(self):
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict) or not all(isinstance(ms, float) and 0 < ms < float("inf")
-                                                      for ms in found.values()):
-                raise ValueError("latencies must be positive numbers")
-            return found
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{self.path} is damaged ({' '.join(str(error).split())[:100]}); remove it to measure "
-                                "anew") from None
+
+def _positive(ms):
+    return isinstance(ms, float) and 0 < ms < float("inf")
 
 
 def architecture(model):

@@ -14,6 +14,7 @@ from npcbnet.compress import subflow
 from npcbnet.compress.prune import prune
 from npcbnet.compress.quantise import quantise
 from npcbnet.compress.sidecars import Sidecars
+from npcbnet.data.dataset import check_no_part_empty
 from npcbnet.data.trial import check_classes, trained_on
 from npcbnet.errors import UsageError
 from npcbnet.files import check_file
@@ -31,13 +32,15 @@ COSTS = (("multiply-adds", "macs", "{:,}"), ("parameters, bytes", "storage_bytes
 def dataset_of(model, name=None):
     """The data set called `name`, else that of the model's own record, in the model's shape.
 
-    Raises UsageError where none is named, or its classes are not the model's.
+    Raises UsageError where none is named, or its classes are not the model's, and DataError where nothing is left to
+    judge by.
     """
     name = name or trained_on(model)
     if not name:
         raise UsageError("the model's file does not say what it was trained on; name the data set with --data")
     dataset = data.load(name, shape=model.input_shape)
     check_classes(model, dataset)
+    check_no_part_empty(dataset)
     return dataset
 
 
@@ -135,7 +138,7 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     if seed < 0:
         raise UsageError(f"the seed must be at least 0, not {seed}")
     threads = (default_threads() if kind in TRAINED else 1) if threads is None else threads
-    model = modelfile.load(name)
+    model, before_bytes = modelfile.load(name), os.path.getsize(modelfile.find(name))
     chosen = dataset_of(model, dataset)
     path = Path(out) if out else Path(f"{Path(name).stem}-{kind}.npz")
     check_file(path)
@@ -162,8 +165,7 @@ def compress(name, kind, share=None, convolutions=True, dataset=None, out=None, 
     if kind in TRAINED:
         checkpoint.unlink(missing_ok=True)
         files.clear()
-    return {**result, "out": str(path),
-            "file_bytes": {"before": os.path.getsize(modelfile.find(name)), "after": os.path.getsize(path)}}
+    return {**result, "out": str(path), "file_bytes": {"before": before_bytes, "after": os.path.getsize(path)}}
 
 
 def subgraph_rows(model, dataset, threads=1):

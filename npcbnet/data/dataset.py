@@ -142,6 +142,13 @@ def check_no_class_empty(labels, class_names, where):
                         "add some, or renumber the labels without it")
 
 
+def check_no_part_empty(dataset, parts=("validation", "test")):
+    """DataError when one of these parts of a Dataset has no image: so few cannot judge."""
+    for part in parts:
+        if not len(getattr(dataset, part)):
+            raise DataError(f"{dataset.title} has no {part} images; give each class at least three images")
+
+
 def check_names(class_names, where):
     """DataError when two classes have the same name."""
     for name, count in Counter(class_names).items():

@@ -5,6 +5,7 @@ import numpy as np
 
 from npcbnet import data
 from npcbnet.data import cifar, digits, published
+from npcbnet.data.dataset import check_no_part_empty
 from npcbnet.errors import UsageError
 
 DRAWN, NOISY = 1000, 200  # images of either kind
@@ -40,12 +41,13 @@ def test_images(model, asked=None):
     """(uint8 images (N, C, H, W), which they are): of the data set `asked`, else of the model's own if it is at hand.
 
     Where it is not, nothing is downloaded: drawn digits, for a model of 28x28 grey images, or random pixels serve.
-    Raises what data.load raises.
+    Raises what data.load raises, and DataError where there are no test images.
     """
     name = trained_on(model)
     own = name if published.at_hand(name) or cifar.at_hand(name) else None
     if asked or own:
         found = data.load(asked or own, shape=model.input_shape)
+        check_no_part_empty(found, ["test"])
         return found.test.images, f"test images of {found.title}"
     if model.input_shape == (1, 28, 28):
         return digits.generate(DRAWN, seed=0)[0], "drawn digits"

@@ -4,7 +4,7 @@ import json
 from npcbnet import modelfile, run as runs
 from npcbnet.compress import adadeep
 from npcbnet.errors import UsageError
-from npcbnet.files import write_text
+from npcbnet.files import read_note, write_text
 from npcbnet.progress import say
 
 
@@ -32,7 +32,12 @@ def kept(folder, key, models, make, quiet):
             for checkpoint in checkpoint_of(folder, key).parent.glob(pattern):
                 checkpoint.unlink()
     models[key] = modelfile.load(path)
-    return json.loads(note.read_text(encoding="utf-8"))
+    return read_note(note, "train")
+
+
+def kept_rows(path):
+    """{name: row} of an ablation's converters that a JSON file holds, each with its epochs; {} where there is none."""
+    return read_note(path, "train", lambda row: isinstance(row, dict) and "epochs" in row) if path.exists() else {}
 
 
 def found_by_adadeep(model, dataset, folder, options, effort=None):

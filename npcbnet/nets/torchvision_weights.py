@@ -43,12 +43,15 @@ def load(architecture, path, input_shape=(3, 32, 32), class_names=None, mean=Non
     divided by them from pixels in 0..1; they become a first layer. stem: "cifar" or "imagenet", of a MobileNetV2, whose
     arrays do not tell; None: by the size of the images. Images of another size than torchvision's go through a VGG16 as
     there: its dense layer is multiplied by its adaptive pooling, which gives the same answers with fewer weights.
-    Raises UsageError for an unknown architecture or stem, ModelFileError, in one line, for a file that is damaged or
-    whose names and shapes are not the architecture's.
+    Raises UsageError for an unknown architecture, a stem that is unknown or of no use, and more or fewer names than
+    classes; ModelFileError, in one line, for a file that is damaged or whose names and shapes are not the
+    architecture's.
     """
     check_architecture(architecture)
     if stem not in (None, "cifar", "imagenet"):
         raise UsageError(f"a stem is 'cifar' or 'imagenet', not {stem!r:.60}")
+    if stem is not None and architecture != "mobilenetv2":
+        raise UsageError(f"a stem goes with mobilenetv2 alone, not with {architecture}; leave it out")
     if architecture == "vgg16" and any(side % 32 for side in input_shape[1:]):
         raise UsageError(f"sides of a VGG16 with torchvision's weights are multiples of 32, not {input_shape[1:]}")
     try:
@@ -79,7 +82,7 @@ def _read(file, architecture, input_shape, class_names, normalise, stem):
         entries = {name: info for name, info in entries.items() if not name.endswith(f".{COUNTER}")}
         found = {name: npyfile.describe(archive, info) for name, info in entries.items()}
         shapes = {name: floats.shape for name, floats in found.items()}
-        classes = _classes(architecture, shapes) if class_names is None else len(class_names)
+        classes = _classes(architecture, shapes, class_names)
         net = _layers(architecture, shapes, input_shape, classes, stem)
         places = names(architecture, net)
         first = _first_dense(net) if architecture == "vgg16" else None
@@ -123,10 +126,18 @@ def _dense(shapes):
     return [numbered[i] for i in sorted(numbered)]
 
 
-def _classes(architecture, shapes):
-    """The number of classes that the last dense layer has; 1,000 where it is missing, which is said later."""
+def _classes(architecture, shapes, class_names):
+    """The number of classes that the last dense layer has; a guess where it is missing, which is said later.
+
+    Raises UsageError where there are more names than classes, or fewer.
+    """
     last = _dense(shapes)[-1:] or [()] if architecture in ("vgg16", "mobilenetv2") else [shapes.get("fc.weight", ())]
-    return last[0][0] if len(last[0]) == 2 else 1000
+    if len(last[0]) != 2:
+        return 1000 if class_names is None else len(class_names)
+    if class_names is not None and len(class_names) != last[0][0]:
+        raise UsageError(f"{len(class_names)} class names, but the weights have {last[0][0]} classes; name each of "
+                         "them, or none")
+    return last[0][0]
 
 
 def _first_dense(net):

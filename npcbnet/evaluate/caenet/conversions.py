@@ -9,6 +9,7 @@ from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
 from npcbnet.clustering.quality import quality, target_losses
 from npcbnet.errors import UsageError
 from npcbnet.evaluate.caenet.rows import KMEANS, ONE_TARGET, PLAIN, RANDOM_TARGET
+from npcbnet.evaluate.kept import kept_rows
 from npcbnet.files import write_text
 from npcbnet.progress import say
 
@@ -44,7 +45,7 @@ class Conversions:
         self.few = self.stages.chosen.slow
         self.epochs = self.stages.epochs("converter") if self.few else scope.ablation_epochs
         self.path = seen.stages.out / "conversions.json"
-        self.kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        self.kept = kept_rows(self.path)
 
     def rows(self):
         """A row for each kind of target; what the folder does not hold yet is trained."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from npcbnet import conversion, recipes, runtime
+from npcbnet.evaluate.kept import kept_rows
 from npcbnet.files import write_text
 from npcbnet.nets import TABLE_I, CBNet, Converter, ConverterConfig
 from npcbnet.progress import say
@@ -50,7 +51,7 @@ def run(measured, epochs, quiet=False):
     trained, rows = measured.trained, []
     epochs = recipes.scaled(epochs, trained.dataset) if not trained.stages.run.quick else epochs
     path = trained.folder / "ablations.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = kept_rows(path)
     for study, variants in studies(trained.dataset).items():
         for variant, chosen in variants.items():
             key = f"{study}: {variant}"
