@@ -127,3 +127,12 @@ def test_networks_between_a_good_and_a_slow_one_are_measured():
     first = [row for row in found.rows if row["stage"] == "rung 1"]
     assert len(first) == 4 and max(row["macs"] for row in first) > 2 * min(row["macs"] for row in first)
     assert np.all([row["latency_ms"] <= 0.02 for row in first])
+
+
+@pytest.mark.parametrize("each, part", [(1, "validation"), (2, "validation")])
+def test_data_with_nothing_to_judge_by_are_named(each, part, files, capsys):
+    images = np.zeros((10 * each, 14, 14), np.uint8)
+    np.savez(files / "tiny.npz", x_train=images, y_train=np.arange(10 * each) % 10)
+    assert main(["tiny.npz", "--slo-ms", "1", "--quick"]) == 2
+    error = capsys.readouterr().err
+    assert f"tiny has no {part} images; give each class at least three" in error and error.count("\n") == 1

@@ -6,6 +6,7 @@ import numpy as np
 from npcbnet import data, judge, modelfile
 from npcbnet.compress import search
 from npcbnet.compress.variant import TIMED, accuracy, unsaved
+from npcbnet.data.dataset import check_no_part_empty
 from npcbnet.files import check_file
 from npcbnet.training import default_threads
 
@@ -20,6 +21,7 @@ def find(name, slo_ms, teacher=None, out=None, *, seed=0, threads=None, quick=Fa
     threads = default_threads() if threads is None else threads
     taught = None if teacher is None else modelfile.load(teacher)
     dataset = data.load(name, shape=None if taught is None else taught.input_shape)
+    check_no_part_empty(dataset)
     path = Path(out or f"{dataset.name}-search.npz")
     check_file(path)
     found = search.search_architecture(dataset, slo_ms, teacher=taught, seed=seed, threads=threads, quick=quick,
