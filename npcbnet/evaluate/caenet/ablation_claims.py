@@ -71,7 +71,7 @@ def _loss(report, titles):
                  f"from {paper.LOSS_WITHOUT} to {paper.LOSS_WITH}, {printed:.1%} (CIFAR-10)",
                  titles.each({name: f"{saved[name]:.0%}, from {before:.3g} with random easy targets to {after:.3g}"
                               + ("" if one is None else f"; {one:.3g} with one target a class")
-                              + ("" if name not in plain else "; on images neither shifted nor mirrored, longer, "
+                              + ("" if name not in plain else "; without augmentation, and longer, "
                                  f"{1 - plain[name][1] / plain[name][0]:.0%}, from {plain[name][0]:.3g} to "
                                  f"{plain[name][1]:.3g}") for name, (before, after, one) in found.items()}),
                  "in part" if held == "yes" and lower else held,

@@ -81,9 +81,10 @@ def _with_text(row, key):
 
 
 def _method(row):
-    """A way to cluster and, where it has no other name, its number of clusters."""
+    """A way to cluster, in few words, and its number of clusters where there is more than one."""
     count = number(row, "clusters")
-    return f"{row.get('method')}" + (f", {count:.3g} a class" if count is not None and count > 1 else "")
+    more = f", {count:.3g} a class" if count is not None and count > 1 else ""
+    return str(row.get("method")).removeprefix("no clustering: ") + more
 
 
 def transfer(rows, path):

@@ -115,7 +115,7 @@ class _Tables:
                   if model.removesuffix("-pruned") in LARGE]
         return claim("Large networks miss the SLO, pruned or not", f"{span(theirs, '{:g}')} ms, the SLO is 20 ms",
                      "; ".join(f"{name_of(row)} {_ms(row['latency_ms'])} of {_ms(row['slo_ms'])}" for row in rows),
-                     all_or_some([not row["meets_slo"] for row in rows]), f"{', '.join(meeting)} meet it here")
+                     all_or_some([not row["meets_slo"] for row in rows]), f"here these meet it: {', '.join(meeting)}")
 
     def best(self):
         """Is CAE-Net the most accurate of what meets the SLO?"""

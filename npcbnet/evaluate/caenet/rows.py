@@ -4,7 +4,7 @@ from npcbnet.evaluate.reading import grouped
 
 # What the rows of `clustering` and `transfer` are called where claims and charts look for them.
 RANDOM_TARGET, ONE_TARGET, KMEANS = "no clustering: random easy target", "one target a class", "k-means"
-PLAIN = ", images neither shifted nor mirrored"  # behind one of these
+PLAIN = ", no augmentation"  # behind one of these
 RANDOM, TRANSFERRED, TUNED, SCRATCH = ("frozen random encoder", "frozen converting encoder", "fine-tuned",
                                        "from scratch")
 

@@ -142,8 +142,8 @@ CLUSTERING = Section("clustering", "What clustering is worth", (
     "class as well as with the random targets of the first paper: a loss is also low where targets are alike. DBSCAN "
     "and HDBSCAN, as this project sets them, find little more than one cluster in a class, and are then one target a "
     "class. Of colour images, converters train with k-means and without clusters alone: of the other ways only the "
-    "clusters are judged. Where images are neither shifted nor mirrored, the converter learns them by heart; only the "
-    "training loss shows that."), (
+    "clusters are judged. Without augmentation (images neither shifted nor mirrored) the converter learns them by "
+    "heart; only the training loss shows that."), (
     Column("method", "method"), Column("clusters", "clusters of each class", "number"),
     Column("epochs", "epochs", "whole"),
     Column("reconstruction_loss", "loss, training", "number", "mean squared difference of output and target, pixels "
