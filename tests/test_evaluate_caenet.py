@@ -85,6 +85,16 @@ def test_columns_are_told_apart_and_all_of_them_are_known():
         assert unknown <= {"seeds"}, section.key
 
 
+def test_sizes_that_are_not_the_papers_have_a_note():
+    cells = {"dataset": "cifar10", "device": "this machine", "latency_ms": 1.0}
+    rows = sections.here([{**cells, "model": "resnet32", "parameters": 464_154, "paper_parameters": 16e6},
+                          {**cells, "model": "resnet18", "parameters": 11.2e6, "paper_parameters": 11e6},
+                          {**cells, "model": "adadeep", "parameters": 8_532, "paper_parameters": 59_700},
+                          {**cells, "model": "subflow-0.1", "parameters": 67_824, "paper_parameters": 8_960}])
+    notes = [row["size_note"] for row in rows]
+    assert "16 million" in notes[0] and notes[1] is None and notes[2] is None and "subgraphs" in notes[3]
+
+
 def test_a_variant_that_is_not_faster_says_so():
     rows = {(row["model"], row["device"]): row for row in table_of(REPORT, "table1")}
     verdict = {model: row["than the baseline"] for (model, device), row in rows.items() if device == "this machine"}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from npcbnet import clustering, conversion, modelfile, runtime
+from npcbnet import clustering, conversion, judge, modelfile, runtime
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
 from npcbnet.compress import search, slo
 from npcbnet.compress.stopwatch import Stopwatch
@@ -23,6 +23,7 @@ from npcbnet.evaluate.cbnet import ablations
 from npcbnet.evaluate.kept import checkpoint_of, kept
 from npcbnet.evaluate.scope import QUICK
 from npcbnet.nets import CBNet, balexnet, lenet, lightweight
+from npcbnet.nets.caenet import caenet, parts
 from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
 from tests.small_models import epochs_restored, fails, small_digits, small_lenet, stopped_after_an_epoch
@@ -134,6 +135,22 @@ def test_of_slow_converters_few_are_trained_and_the_runs_own_is_taken(stages, tm
         assert plain["epochs"] == 4 and plain["clusters"] == rows[method]["clusters"]
         assert 0 < plain["reconstruction_loss"] < rows[method]["reconstruction_loss"]
     assert slow.chosen.shift == stages.chosen.shift and not list(tmp_path.rglob("checkpoint*"))
+
+
+def test_the_call_does_not_count_as_the_encoders(stages, monkeypatch):
+    """10 us in all, 9 with the least that answers behind the encoder, 2 for that alone: 7 are the encoder's."""
+    times, asked = {"model": 10.0, "encoder": 9.0, "least": 2.0}, []
+
+    def latencies(models, images, rounds):
+        asked.append({name: model.predict(images[:2]).shape for name, model in models.items()})
+        return {name: SimpleNamespace(latency_ms=times[name]) for name in models}
+
+    monkeypatch.setattr(judge, "latencies", latencies)
+    data = stages.dataset
+    model = caenet(stages.random_encoder(), 8, data.input_shape, data.class_names, np.random.default_rng(0))
+    measured = SimpleNamespace(sample=data.test.images[:4], scope=SimpleNamespace(rounds=1))
+    assert Measured._encoder_share(measured, model, parts(model)[0]) == pytest.approx(0.7)
+    assert asked == [{"model": (2,), "encoder": (2,)}, {"least": (2,)}]
 
 
 def test_a_baseline_looks_at_the_training_images_once_and_only_when_asked(stages, looks):

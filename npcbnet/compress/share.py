@@ -42,11 +42,12 @@ def train(model, dataset, centroids, *, first=True, epochs=None, seed=0, threads
     and what fit raises.
     """
     check_model(model, dataset, seed, threads)
-    before = share(model, centroids, first)
+    check(centroids)
+    before, codes = copy.deepcopy(model), {}
+    for name, array in _to_share(before.net.params, first).items():
+        array[...], codes[name] = shared(array, centroids)
     made = copy.deepcopy(before)
     retraining = Retraining(model, dataset, QUICK_IMAGES if quick else None, None, seed, threads)
-    codes = {name: np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.uint8)
-             for name, array in _to_share(made.net.params, first).items()}
     epochs = epochs or (QUICK_EPOCHS if quick else EPOCHS)
     retraining.held(made.net, epochs, codes, stage="shared", learning_rate=LEARNING_RATE, checkpoint=checkpoint,
                     quiet=quiet)
