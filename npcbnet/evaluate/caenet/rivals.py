@@ -39,7 +39,7 @@ class Effort:
 
 # An epoch of AlexNet takes two minutes on two cores, so its variants train less
 _SEARCH = adadeep.Effort(None, None, (1000, 1), 8, (4000, 1), 3, (8000, 1), 4, 1, adadeep.FULL.left)
-EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, 1, 5, _SEARCH, slo.Effort(None, None, 2, (8000, 1), 2, 6))}
+EFFORTS = {"lenet": Effort(), "alexnet": Effort(4, 1, 5, _SEARCH, slo.Effort(None, None, 2, (8000, 1), 2, 16))}
 
 
 def train(stages, models, folder, quick, searching, quiet):
