@@ -12,6 +12,7 @@ from npcbnet.evaluate.pictures import labels, marks, panel
 from npcbnet.evaluate.pictures.draw import draw
 from npcbnet.evaluate.pictures.frontier import frontier
 from npcbnet.evaluate.reading import brief_titles_of, titled
+from npcbnet.evaluate.verdicts import Titles
 from tests import made_up_caenet, made_up_report
 
 pytestmark = [pytest.mark.independent, pytest.mark.usefixtures("backend")]
@@ -164,10 +165,11 @@ def test_branchynet_is_a_line_over_its_thresholds_and_a_point_without(tmp_path, 
         assert points == sum(row[1] is not None for row in made_up_caenet.MODELS[models].values()) - (one == "line")
 
 
-def test_charts_leave_out_what_stands_in_parentheses(tmp_path):
+def test_charts_and_claims_leave_out_what_stands_in_parentheses(tmp_path):
     titles = ("CIFAR-10 (rearranged, 1,135 images from JPEG copies)", "A (half)", "A", "(own) data", None)
     report = {"facts": {"datasets": [{"name": i, "title": title} for i, title in enumerate(titles)]}}
     assert list(brief_titles_of(report).values()) == ["CIFAR-10", "A (half)", "A", "(own) data", None]
+    assert Titles(report).each({0: "faster", 1: "not"}) == "CIFAR-10: faster; A (half): not"
     for make, rows in ((figures.figures, REPORT["fig5"]), (caenet_figures.figures, CAENET["fig5"])):
         shown = {key: made for key, _, made, *_ in make({**report, "fig5": [{**row, "dataset": 0} for row in rows]})}
         assert {row["dataset"] for row in shown["fig5"]} == {"CIFAR-10"}

@@ -1,5 +1,5 @@
 """What the judges of both papers' claims share."""
-from npcbnet.evaluate.reading import titles_of
+from npcbnet.evaluate.reading import brief_titles_of
 
 
 def claim(text, published, ours, holds, why):
@@ -27,7 +27,7 @@ class Titles:
     """What data sets are called: titles[name]."""
 
     def __init__(self, report):
-        self.known = titles_of(report)
+        self.known = brief_titles_of(report)
 
     def __getitem__(self, name):
         return self.known.get(name) or str(name)
