@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from npcbnet import clustering, conversion, judge, modelfile, runtime
-from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
+from npcbnet.caenet import recipe
+from npcbnet.caenet.stages import Stages, accuracy, measure_statistics, reconstruction_loss
 from npcbnet.compress import search, slo
 from npcbnet.compress.stopwatch import Stopwatch
 from npcbnet.data import digits
@@ -22,7 +23,7 @@ from npcbnet.evaluate.caenet.trained import Seen
 from npcbnet.evaluate.cbnet import ablations
 from npcbnet.evaluate.kept import checkpoint_of, kept
 from npcbnet.evaluate.scope import QUICK
-from npcbnet.nets import CBNet, balexnet, lenet, lightweight
+from npcbnet.nets import CBNet, ConvConverter, balexnet, lenet, lightweight
 from npcbnet.nets.caenet import caenet, parts
 from npcbnet.run import Run
 from npcbnet.training import ClassifierTask, Plan, fit
@@ -151,6 +152,18 @@ def test_the_call_does_not_count_as_the_encoders(stages, monkeypatch):
     measured = SimpleNamespace(sample=data.test.images[:4], scope=SimpleNamespace(rounds=1))
     assert Measured._encoder_share(measured, model, parts(model)[0]) == pytest.approx(0.7)
     assert asked == [{"model": (2,), "encoder": (2,)}, {"least": (2,)}]
+
+
+def test_a_random_encoders_normalisations_have_measured():
+    encoder = ConvConverter(recipe.QUICK_COLOUR.form, (3, 32, 32)).initialise(np.random.default_rng(0)).encoder
+    images = np.random.default_rng(1).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    measure_statistics(encoder, images)
+    x = images.astype(np.float32) / 255
+    for layer in encoder:
+        x = layer.forward(x)[0]
+        if layer.statistics:  # no learned scale yet: what it gives is normal in each channel
+            np.testing.assert_allclose(x.mean(axis=(0, 2, 3)), 0, atol=1e-4)
+            np.testing.assert_allclose(x.std(axis=(0, 2, 3)), 1, atol=1e-2)
 
 
 def test_a_baseline_looks_at_the_training_images_once_and_only_when_asked(stages, looks):

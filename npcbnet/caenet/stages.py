@@ -9,7 +9,10 @@ from npcbnet.caenet.transfer import HeadTask
 from npcbnet.compress.retrain import logits
 from npcbnet.nets import Classifier, ConvConverter, caenet
 from npcbnet.nets.caenet import parts, thin
+from npcbnet.nets.images import as_floats
 from npcbnet.training import ClassifierTask, fit
+
+MEASURED = 500  # images that a random encoder's batch normalisations measure
 
 
 class Stages(pipeline.Stages):
@@ -104,8 +107,11 @@ class Stages(pipeline.Stages):
         return model
 
     def random_encoder(self):
-        """The encoder of the control whose encoder has learned nothing."""
-        return ConvConverter(self.chosen.form, self.dataset.input_shape).initialise(self._rng("random")).encoder
+        """The encoder of the control whose encoder has learned nothing; what its layers measure, they have measured."""
+        rng, train = self._rng("random"), self.dataset.train
+        encoder = ConvConverter(self.chosen.form, self.dataset.input_shape).initialise(rng).encoder
+        measure_statistics(encoder, train.images[np.sort(rng.permutation(len(train))[:MEASURED])])
+        return encoder
 
     def _classifier(self, encoder) -> Classifier:
         """A CAE-Net of an encoder and a fresh head."""
@@ -122,6 +128,17 @@ class Stages(pipeline.Stages):
             lessons = logits(baseline, train.images)
             self._taught = baseline, lessons
         return ClassifierTask(model.net, train.labels, lessons, self.chosen.temperature, self.chosen.hard)
+
+
+def measure_statistics(layers, images):
+    """Set the means and variances of a network's batch normalisations to those of images (N, C, H, W), one by one."""
+    x = as_floats(images)
+    for layer in layers:
+        if layer.statistics:
+            axes = (0, 2, 3)
+            layer.params["running_mean"][...] = x.mean(axis=axes, dtype=np.float64)
+            layer.params["running_var"][...] = x.var(axis=axes, dtype=np.float64, ddof=1)
+        x = layer.forward(x)[0]
 
 
 def accuracy(model, split, threads=1):

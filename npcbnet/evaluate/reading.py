@@ -16,7 +16,7 @@ def titles_of(report):
 
 
 def brief_titles_of(report):
-    """The same for charts and sentences: without what stands in parentheses, unless another data set is called that, too."""
+    """The same, short: without what stands in parentheses, unless another data set is called that, too."""
     whole = titles_of(report)
     cut = {name: str(title or "").partition(" (")[0].strip() or title for name, title in whole.items()}
     return {name: title if list(cut.values()).count(title) == 1 else whole[name] for name, title in cut.items()}
