@@ -90,12 +90,20 @@ def _settle(names):
 def cache_folder(told=None):
     """The folder for machine code: npcbnet/ in the folder `told`, else in the user's for such things; made if need be.
 
-    Raises OSError where it cannot be written, RuntimeError where there is no home.
+    It is the user's alone, as what lies there is run. Raises OSError where it cannot be written or is somebody else's,
+    RuntimeError where there is no home.
     """
-    folder = Path(told or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "npcbnet"
-    folder.mkdir(parents=True, exist_ok=True)
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    folder = Path(told or (given if os.path.isabs(given) else Path.home() / ".cache")) / "npcbnet"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{folder} cannot be written")
+    if hasattr(os, "getuid"):
+        found = folder.stat()
+        if found.st_uid != os.getuid():
+            raise PermissionError(f"{folder} is another user's")
+        if found.st_mode & 0o022:
+            folder.chmod(0o700)
     return folder
 
 

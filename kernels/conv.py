@@ -199,7 +199,8 @@ def transposed_loop(x, w, b, stride, pad, y):
     C, H, W, N = x.shape
     F, P, Q = y.shape[:3]
     K, width = w.shape[2], (Q + stride - 1) // stride
-    row = np.empty((F, stride * width, N), x.dtype)
+    phases = min(stride, Q)  # the others have no column
+    row = np.empty((F, phases * width, N), x.dtype)
     x_flat, row_flat, w_flat = x.reshape(-1), row.reshape(-1), w.reshape(-1)
     x_at, w_at = np.empty(C * K, np.int64), np.empty(C * K, np.int64)
     for p in range(P):
@@ -218,7 +219,7 @@ def transposed_loop(x, w, b, stride, pad, y):
                         w_at[taps] = (c * K + k) * K + l
                         taps += 1
             if first < last:
-                _mix(row_flat, (phase * width + first) * N, stride * width * N, F, x_flat, x_at, taps, w_flat, w_at,
+                _mix(row_flat, (phase * width + first) * N, phases * width * N, F, x_flat, x_at, taps, w_flat, w_at,
                      C * K * K, (last - first) * N)
         for f in range(F):
             for q in range(Q):

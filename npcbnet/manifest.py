@@ -31,7 +31,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 MAX_PARAMETERS = 1 << 28
 MAX_LAYERS = 256  # in each part of a net, those inside others too
 MAX_NESTED = 3  # layers that lie in each other
-MAX_KERNEL = 1024
+MAX_KERNEL = MAX_STRIDE = 1024
 MAX_MAP = 1 << 24  # values of one image after any layer: predict allocates them
 MAX_NUMBER = 2 ** 31 - 1  # of a whole number in the configuration; the compiled loops count in 64 bits
 MAX_FLOAT = 3e38  # float32's
@@ -217,9 +217,10 @@ def _check_layers(layers, field):
     for layer in layers:
         if not isinstance(layer, dict) or not isinstance(layer.get("layer"), str):
             raise damaged(f"{field[:40]!r} in its configuration has an unknown layer: {layer!r:.60}")
-        kernel = layer.get("kernel", 1)
-        if isinstance(kernel, int) and kernel > MAX_KERNEL:
-            raise damaged(f"layer {layer['layer']!r:.40} has a kernel of {kernel}, more than {MAX_KERNEL}")
+        for field, most in (("kernel", MAX_KERNEL), ("stride", MAX_STRIDE)):
+            number = layer.get(field, 1)
+            if isinstance(number, int) and number > most:
+                raise damaged(f"layer {layer['layer']!r:.40} has a {field} of {number}, more than {most}")
         count += sum(_check_layers(layer[inner], inner) for inner in _nested_fields(layer) if inner in layer)
     if count > MAX_LAYERS:
         raise damaged(f"{field[:40]!r} in its configuration holds more than {MAX_LAYERS} layers")

@@ -24,6 +24,7 @@ MAX_INFLATION, FREE_BYTES = 100, 1 << 24
 
 _END = struct.Struct("<4s4H2LH")  # the zip's last record: entries, and size and place of the list of entries
 _ZLIB_FRAME = 6  # bytes around deflated data that a zip leaves out
+_ZIP64_BYTES = 20  # of the record before the last one that points to a longer list
 _DIRECTORY_BYTES = 512  # an entry in that list is 46 bytes and its name
 _MODEL = "copy the file again, or train and save the model anew"
 _FLOATS = re.compile(r"\{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,60})\), \} *\n")
@@ -111,6 +112,8 @@ def _check_end(file):
         raise damaged("is empty")
     if size > MAX_FILE_BYTES:
         raise damaged(f"has {size:,} bytes; no model file is larger than {MAX_FILE_BYTES:,}")
+    file.seek(max(0, size - _END.size - _ZIP64_BYTES))
+    behind = file.read(_ZIP64_BYTES) if size >= _END.size + _ZIP64_BYTES else b""
     file.seek(max(0, size - _END.size))
     end = file.read(_END.size)
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06"):
@@ -118,6 +121,8 @@ def _check_end(file):
     _, disk, first_disk, here, entries, directory, start, comment = _END.unpack(end)
     if (disk, first_disk, here, comment) != (0, 0, entries, 0) or start + directory + _END.size != size:
         raise damaged("is not a model file, or is cut short, or has something added")
+    if behind.startswith(b"PK\x06\x07"):  # where zipfile would look for another, longer list
+        raise damaged("has zip64 records, which no model file needs")
     if entries > MAX_ENTRIES or directory > entries * _DIRECTORY_BYTES:
         raise damaged(f"claims {entries:,} arrays; no model has more than {MAX_ENTRIES:,}")
     file.seek(0)

@@ -1,8 +1,10 @@
 """npcbnet.data: splits, layouts, hostile .npz and folders. IDX files: test_data_idx; names: test_data_published."""
 import io
 import random
+import struct
 import sys
 import time
+import tracemalloc
 import types
 import warnings
 import zipfile
@@ -232,6 +234,17 @@ def test_npz_shape_bomb_and_zip_bomb(tmp_path):
     refused("empty", bomb(tmp_path, (60, -6, -5), X.tobytes()))
 
 
+def test_npz_of_a_huge_header_or_too_many_names(tmp_path):
+    path, claimed = npz(tmp_path), 64 << 20
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("title.npy", b"\x93NUMPY\x02\x00" + struct.pack("<I", claimed) + b" " * claimed)
+    tracemalloc.start()
+    refused("title has a damaged .npy header", path)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    refused("1 to 65,536 strings", npz(tmp_path, class_names=np.zeros(70_000, "U1")))
+
+
 def test_npz_truncated_or_mutated_is_refused_or_read(tmp_path):
     content = npz(tmp_path, class_names=list("abc")).read_bytes()
     target = tmp_path / "mutated.npz"
@@ -321,6 +334,25 @@ def test_image_bomb_is_not_decoded(tmp_path):
     refused("big.png is 9000x9000", path)
     (path / "cat" / "big.png").write_bytes(png.replace(struct.pack(">I", 9000) * 2, struct.pack(">I", 90000) * 2))
     refused("big.png", path)
+
+
+def tiff(side, offset, length):
+    """A TIFF of two samples of 16 bits a pixel, which Pillow does not know; its pixels are said to lie at offset."""
+    entries = [(256, 4, side), (257, 4, side), (258, 3, 16 | 16 << 16), (259, 3, 1), (262, 3, 1), (273, 4, offset),
+               (277, 3, 2), (278, 4, side), (279, 4, length)]
+    entries = [struct.pack("<HHII", tag, kind, 2 if tag == 258 else 1, value) for tag, kind, value in entries]
+    return b"II*\x00" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+
+
+def test_tiffs_that_pillow_does_not_know(tmp_path):
+    path, pixels = image_folder(tmp_path), np.arange(2 * 36, dtype="<u2").tobytes()
+    whole = tiff(6, 0, len(pixels))
+    (path / "cat" / "a.tif").write_bytes(tiff(6, len(whole), len(pixels)) + pixels)
+    refused("a.tif", path)  # it has two channels, read or not
+    (path / "cat" / "a.tif").write_bytes(tiff(20_000, len(whole), 8) + pixels)
+    refused("a.tif is 20000x20000; at most", path)
+    (path / "cat" / "a.tif").write_bytes(tiff(6, 0, 0))
+    refused("a.tif lacks some of its pixels", path)
 
 
 def idx_folder(tmp_path, **content):

@@ -158,6 +158,21 @@ def test_zip64_records_are_not_followed(tmp_path, good):
     refused(tmp_path / "m.npz", "something added", seconds=2.0)
 
 
+def test_nor_where_the_last_record_takes_them_for_its_list(tmp_path):
+    """The list that the last record names is the zip64 records, byte for byte; zipfile reads another."""
+    files = io.BytesIO()
+    with zipfile.ZipFile(files, "w") as archive:
+        for number in range(5000):
+            archive.writestr(f"{number}.npy", b"")
+    data = files.getvalue()
+    start, length = struct.unpack("<L", data[-6:-2])[0], struct.unpack("<L", data[-10:-6])[0]
+    zip64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 5000, 5000, length, start)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(data) - 22, 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 4000, 4000, len(zip64 + locator), len(data) - 22, 0)
+    (tmp_path / "m.npz").write_bytes(data[:-22] + zip64 + locator + end)
+    refused(tmp_path / "m.npz", "zip64", seconds=2.0, mib=8)
+
+
 def test_zip_bombs(tmp_path, good):
     manifest, entries = unpack(good["classifier"])
     zeros = bytes(200 << 20)

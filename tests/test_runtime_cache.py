@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import npcbnet
+from kernels._jit import cache_folder
 from npcbnet.layers import Dense, Flatten, Sequential
 from npcbnet.nets import Classifier, branchynet_lenet
 from tests.runtime_models import filled, names, needs_engine, some_images
@@ -246,6 +247,21 @@ def test_no_place_for_the_cache_warns_once_and_works(case, model_file, right, tm
     assert p == right and compiled > 5
     assert said.count("npcbnet: machine code cannot be kept") == 1, said
     assert "NUMBA_CACHE_DIR" in said and "Traceback" not in said
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have owners and modes on POSIX alone")
+def test_machine_code_lies_where_nobody_else_may_write(tmp_path, monkeypatch):
+    folder = cache_folder(tmp_path)
+    assert folder == tmp_path / "npcbnet" and folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert cache_folder(tmp_path).stat().st_mode & 0o022 == 0
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="npcbnet is another user's"):
+        cache_folder(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home" / ".cache" / "npcbnet"
 
 
 def test_without_home_the_cache_may_be_told(model_file, tmp_path):

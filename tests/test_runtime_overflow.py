@@ -5,8 +5,8 @@ import pytest
 from npcbnet import runtime
 from npcbnet.errors import UsageError
 from npcbnet.layers import (AvgPool2d, BatchNorm2d, Clip, Conv2d, ConvTranspose2d, Dense, Flatten, GlobalAvgPool2d,
-                            GlobalMaxPool2d, LeakyReLU, MaxPool2d, ReLU, ReLU6, Residual, Sequential, Sigmoid, Softmax,
-                            Tanh, Upsample2d)
+                            GlobalMaxPool2d, LeakyReLU, LocalResponseNorm, MaxPool2d, ReLU, ReLU6, Residual, Sequential,
+                            Sigmoid, Softmax, Tanh, Upsample2d)
 from npcbnet.nets import BranchyNet, CBNet, Classifier, Converter, ConverterConfig, branchynet_lenet
 from tests.runtime_models import TARGETS, filled, kernels, names, needs_engine, some_images
 
@@ -78,6 +78,21 @@ BEHIND_INFINITY = [
     [Flatten(), Dense(240, 30), ReLU()], [Flatten(), Dense(240, 30), Softmax()], [Flatten(), Dense(240, 30), Sigmoid()],
     [Conv2d(2, 22, 3, 2, 1), ReLU(), MaxPool2d(2)], [Conv2d(2, 2, 1, 2), Conv2d(2, 20, 3, 1, 1), Clip(-1, 1)],
     [ConvTranspose2d(2, 3, 3, 2), Tanh()], [GlobalAvgPool2d(), Clip(0, 5)], [GlobalMaxPool2d(), Tanh()]]
+
+
+@needs_engine
+@pytest.mark.parametrize("layer", [LocalResponseNorm(1, 0.0, 5.0, 1e-10, "sum"),
+                                   LocalResponseNorm(3, 1e30, -2.0, 1.0, "sum")], ids=["small", "large"])
+def test_a_normalisation_that_overflows_has_no_answer(layer):
+    """Its factor is beyond float32; the engine's exponential ends before."""
+    rng = np.random.default_rng(7)
+    model = Classifier(filled(Sequential([Conv2d(2, 2, 1), layer, Flatten(), Dense(240, 5)]), rng), SHAPE, names(5))
+    images = some_images(rng, SHAPE, 20)
+    with np.errstate(over="ignore", invalid="ignore"):
+        right = model.predict_proba(images)
+    predictor = runtime.compile(model)
+    for count in COUNTS:
+        assert np.isnan(right[:count]).any(axis=1).all() and np.isnan(predictor.predict_proba(images[:count])).any()
 
 
 @pytest.mark.parametrize("layers", BEHIND_INFINITY, ids=lambda layers: "-".join(layer.name for layer in layers))

@@ -112,6 +112,21 @@ def test_large_kernels(target, monkeypatch):
     assert_layers_answers(model, target, count=1)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_large_strides(target, monkeypatch):
+    """Where whole vectors would be loaded for one sum, and where a stride is larger than the map."""
+    from npcbnet.runtime.steps import costs
+    rng = np.random.default_rng(6)
+    monkeypatch.setattr(costs, "cheapest", lambda *_: "plane")
+    for stride, shape in ((9, (2, 40, 61)), (20, (2, 41, 30)), (1024, (2, 5, 6))):
+        for layer in (Conv2d(2, 3, 3, stride, 1), Conv2d(2, 2, 1, stride, groups=2)):
+            model = classifier([layer, ReLU()], shape, rng)
+            assert {"finish_plane", "depthwise_one"} & {name for name, _ in asked_by(model, target)}
+            assert_layers_answers(model, target)
+        assert_layers_answers(quantise(classifier([Conv2d(2, 3, 3, stride, 1)], shape, rng),
+                                       some_images(rng, shape, 20)), target)
+
+
 def test_the_code_does_not_grow_with_a_large_kernels_square():
     """A kernel of 31 x 31 has 8 times as many taps as one of 11 x 11; all of them in the code take a minute."""
     library, rng = kernels("host"), np.random.default_rng(6)

@@ -1,9 +1,11 @@
 """Threads and the engine: more of them change no bit, each may have a Predictor of its own, nobody holds the GIL."""
 import gc
 import os
+import signal
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from npcbnet import runtime
 from npcbnet.errors import UsageError
 from npcbnet.nets import CBNet, Converter, ConverterConfig, branchynet_lenet, lenet, lightweight
+from npcbnet.runtime.crew import Crew
 from tests.runtime_models import names, needs_engine, some_images
 from tests.test_start import run
 
@@ -29,6 +32,48 @@ def models():
 @pytest.fixture(scope="module")
 def images():
     return some_images(np.random.default_rng(2), SHAPE, 700)
+
+
+@pytest.mark.parametrize("moment", ["mine", "waiting"])
+def test_ctrl_c_counts_when_the_helpers_are_done(moment):
+    crew, done = Crew(2), []
+
+    def theirs(seconds):
+        time.sleep(seconds)
+        done.append(seconds)
+
+    def mine():
+        if moment == "mine":
+            raise KeyboardInterrupt
+        threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,)).start()
+
+    for turn in range(1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            crew.run(mine, [partial(theirs, 0.3), partial(theirs, 0.4)])
+        assert len(done) == 2 * turn
+    assert crew.run(lambda: "mine", [partial(theirs, 0.2)]) == "mine" and done[4:] == [0.2]
+
+
+@needs_engine
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_predictor_that_was_interrupted_is_as_good_as_before(threads, images, monkeypatch):
+    for model in models():
+        predictor, right = runtime.compile(model, threads=threads), model.predict(images[:20])
+        for some in (images[:2], images):
+            predictor.predict(some)
+            native, calls = predictor._run_native, []
+
+            def interrupted(start):
+                calls.append(native(start))
+                if threading.current_thread() is threading.main_thread():
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(predictor, "_run_native", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                predictor.predict(some)
+            monkeypatch.setattr(predictor, "_run_native", native)
+            assert calls and [int(predictor.predict(image)[0]) for image in images[:20]] == list(right)
+            np.testing.assert_array_equal(predictor.predict(images[:20]), right)
 
 
 @needs_engine

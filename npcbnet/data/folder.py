@@ -131,12 +131,23 @@ def _check_size(path, pillow):
     try:
         with pillow.open(path) as image:
             (width, height), frames = image.size, getattr(image, "n_frames", 1)
-    except pillow.UnidentifiedImageError:
-        return  # scikit-image knows formats that Pillow does not
+    except pillow.UnidentifiedImageError:  # of the formats that only scikit-image knows, TIFF's kinds tell their size
+        width, height, frames = _tiff_size(path)
     if width * height > MAX_PIXELS:
         raise DataError(f"{path} is {width}x{height}; at most {MAX_PIXELS:,} pixels are read: make it smaller")
     if frames > 1:
         raise DataError(f"{path} has {frames} frames; one image per file is expected")
+
+
+def _tiff_size(path):
+    """(width, height, frames) by a TIFF's first page. Raises DataError where pixels are missing from the file, and what
+    tifffile raises for other files."""
+    from tifffile import TiffFile
+    with TiffFile(path) as file:
+        page = file.pages[0]
+        if not all(page.databytecounts) or not all(page.dataoffsets):
+            raise DataError(f"{path} lacks some of its pixels; copy the file again")
+        return page.imagewidth, page.imagelength, len(file.pages)
 
 
 def _to_uint8(pixels, path):

@@ -17,6 +17,7 @@ from npcbnet.errors import DataError
 
 # Files from before the optional `title`, whose results must not be mistaken for those on the whole data set.
 TITLES = {"kmnist-8000-2000": "KMNIST (8,000/2,000 of the test file)"}
+MOST_NAMES = MOST_HEADER = 1 << 16  # class names; bytes of an array's header
 _DEFLATE_RATIO = 1032  # see idx.py
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError, TypeError, SyntaxError,
            RuntimeError, OverflowError, struct.error)  # RuntimeError: also zipfile's NotImplementedError
@@ -78,8 +79,9 @@ def _split(archive, path, part):
 def strings(archive, path, name):
     """A text array as a tuple of printable strings."""
     stored = array(archive, path, name)
-    if stored.dtype.kind not in "US" or stored.ndim > 1 or stored.size == 0:
-        raise DataError(f"{path}: {name} is {stored.dtype} {convert.text(stored.shape)}; expected an array of strings")
+    if stored.dtype.kind not in "US" or stored.ndim > 1 or not 1 <= stored.size <= MOST_NAMES:
+        raise DataError(f"{path}: {name} is {stored.dtype} {convert.text(stored.shape)}; expected an array of 1 to "
+                        f"{MOST_NAMES:,} strings")
     found = tuple(item.decode() if isinstance(item, bytes) else item for item in stored.reshape(-1).tolist())
     for item in found:
         if not item or not item.isprintable() or len(item) > 200:
@@ -105,6 +107,19 @@ def array(archive, path, name):
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
+class _Limited:
+    """A file for reading a header from: NumPy asks for as many bytes as the file claims, up to 4 GB, at once."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def read(self, size):
+        """At most MOST_HEADER bytes."""
+        if size > MOST_HEADER:
+            raise ValueError(f"a header of {size:,} bytes")
+        return self._file.read(size)
+
+
 def _header(file, where):
     """(shape, fortran_order, dtype) of an open .npy, refused when it holds objects (that is, a pickle)."""
     version = np.lib.format.read_magic(file)
@@ -112,7 +127,7 @@ def _header(file, where):
     if version not in readers:
         raise DataError(f"{where} is .npy version {version[0]}.{version[1]}; only 1.0 and 2.0 are read")
     try:
-        shape, fortran, dtype = readers[version](file)
+        shape, fortran, dtype = readers[version](_Limited(file))
     except Exception as error:  # NumPy parses the header as Python text: the kinds of failure differ between versions
         raise DataError(f"{where} has a damaged .npy header") from error
     if dtype.hasobject:

@@ -30,6 +30,12 @@ class QuantizedConv2d(Quantized):
 
     output_shape, macs = Conv2d.output_shape, Conv2d.macs
 
+    def peak(self, shape):
+        """The engine sums at every place before it takes each stride-th."""
+        F, *sides = self.output_shape(shape)
+        rows, columns = (side + 2 * self.pad - self.kernel + 1 for side in shape[1:])
+        return F * rows * columns
+
     def sums(self, q, weight):
         """q (N, C, H, W), weight as the layer's, whole numbers as float64 -> their products' sums (N, F, P, Q)."""
         N, (F, P, Q), G, s = len(q), self.output_shape(q.shape[1:]), self.groups, self.stride

@@ -24,42 +24,74 @@ class Crew:
         weakref.finalize(self, _dismiss, self._posts)
 
     def run(self, mine, theirs):
-        """Call mine() here and each of theirs() on a thread; returns mine()'s result when all are done."""
+        """Call mine() here and each of theirs() on a thread; returns mine()'s result when all are done.
+
+        All are done, too, when KeyboardInterrupt is raised: what they write to is the caller's.
+        """
         if os.getpid() != self._process:  # a forked child has its parent's memory, but none of its threads
             self._stand_up()
         posts = self._posts[:len(theirs)]
-        for post, work in zip(posts, theirs):
-            post.work = work
-            post.start.release()
         try:
+            for post, work in zip(posts, theirs):
+                post.give(work)
             return mine()
         finally:
-            for post in posts:
-                post.done.acquire()
+            _wait_for(posts)
 
 
 class _Post:
-    """Where one thread stands: what to do, a lock that opens when it is there, one that opens when it is done."""
+    """Where one thread stands: what to do, how many times it was given something and has done it, and two locks to
+    sleep at. That a lock opens means only: look again."""
 
     def __init__(self):
-        self.work, self.start, self.done = None, threading.Lock(), threading.Lock()
+        self.work, self.given, self.done = None, 0, 0
+        self.start, self.end = threading.Lock(), threading.Lock()
         self.start.acquire()
-        self.done.acquire()
+        self.end.acquire()
+
+    def give(self, work):
+        """Let the thread do something."""
+        self.work = work
+        self.given += 1
+        _open(self.start)
+
+
+def _open(lock):
+    """Each lock is opened by one thread alone, so it cannot be opened in between."""
+    if lock.locked():
+        lock.release()
+
+
+def _wait_for(posts):
+    """Until each has done what it was given. Ctrl-C counts only then."""
+    stopped = None
+    for post in posts:
+        while post.done != post.given:
+            try:
+                _open(post.start)  # in case the interrupt came before `give` did
+                post.end.acquire()
+            except KeyboardInterrupt as error:
+                stopped = error
+    if stopped is not None:
+        raise stopped
 
 
 def _stand_by(post):
     while True:
         post.start.acquire()
+        number = post.given
+        if number == post.done:
+            continue
         if post.work is None:
             return
         try:
             post.work()
         finally:
             post.work = None
-            post.done.release()
+            post.done = number
+            _open(post.end)
 
 
 def _dismiss(posts):
     for post in posts:
-        post.work = None
-        post.start.release()
+        post.give(None)

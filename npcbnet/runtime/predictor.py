@@ -64,13 +64,20 @@ class Predictor:
         self._address_one()
 
     def _address_one(self):
-        """Tell the context of the single image where its answers go."""
+        """Tell the context of the single image where its answers go. Whoever tells it something else says so first, by
+        _lend_one: Ctrl-C may come at any time."""
         ctx = self._one.context
         for place, address in self._own.items():
             ctx[place] = address
         ctx[context.COUNT] = ctx[context.HERE] = 1
         ctx[context.FIRST] = ctx[context.LAST] = ctx[context.PICTURE] = 0
         self._reads, self._draws = None, False  # address of the pixels that the context knows; does it want a picture?
+        self._at_home = True
+
+    def _lend_one(self):
+        """The context of the single image is about to learn of other arrays, which will not live long."""
+        self._at_home = False
+        self._reads = None
 
     def predict(self, images):
         """Labels (N,) int64. Images as for Model.predict: uint8, or float in 0..1. Raises ShapeError, UsageError."""
@@ -115,6 +122,8 @@ class Predictor:
         pixels, address, is_float = found
         pixels[...] = images
         if self._reads != address:
+            if not self._at_home:
+                self._address_one()
             self._one.context[context.IMAGES], self._one.context[context.IS_FLOAT] = address, is_float
             self._reads = address
         if self._draws != picture:
@@ -176,6 +185,8 @@ class Predictor:
         crew = [self._one]
         if self._in_groups(count):
             crew = self._places[:max(1, min(self.threads, count // self._group.group))]
+        else:
+            self._lend_one()
         for placed in crew:
             ctx = placed.context
             for place, array in arrays.items():

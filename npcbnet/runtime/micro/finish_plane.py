@@ -10,8 +10,11 @@ row: x, b, y, bounds, F, P, Q (of the convolution), x's pitch, x's channel strid
 rows and columns of y; with pairs, then each channel's scale. fixed: pool (0: none, 1: max), stride (of the
 convolution, whose sums are those of stride 1), pairs (1: they are sums of integers).
 """
+from npcbnet.runtime.assembler import FLOAT
 from npcbnet.runtime.micro.products import products
 from npcbnet.runtime.micro.vectors import clamp
+
+FAR = 8  # a stride above which whole vectors would be loaded for nothing
 
 
 def write(f, pool, stride, pairs=0):
@@ -47,7 +50,13 @@ def _pooled(f, first, second, q, Q):
 
 
 def picked(f, row, q, stride):
-    """Every `stride`-th sum of a row: one vector of what `stride` vectors hold."""
+    """Every `stride`-th sum of a row: one vector of what `stride` vectors hold; of distant ones one by one."""
+    if stride > FAR:
+        found = f.constant(0.0)
+        for lane in range(f.lanes):
+            one = f.load(row, q * stride + lane * stride, FLOAT)
+            found = f.emit(f"insertelement {f.vector} {found.name}, float {one.name}, i32 {lane}", f.vector)
+        return found
     wide = f.load(row, q * stride, f"<{f.lanes * stride} x float>")
     return wide if stride == 1 else f.shuffle(wide, wide, range(0, f.lanes * stride, stride))
 

@@ -10,6 +10,8 @@ from npcbnet.runtime.assembler import NUMBER
 from npcbnet.runtime.micro import vectors
 from npcbnet.runtime.micro.finish_plane import lanes_below
 
+TOO_LARGE, INFINITY = 88.0, float("inf")  # what e to the power of more is, nearly, and what vectors.exp cannot tell
+
 
 def write(f, group):
     """The function's text."""
@@ -27,6 +29,8 @@ def write(f, group):
                     value = f.load(here, loop.number * x_channel + i)
                     loop.sums[0] = f.fma(value, value, loop.sums[0])
                 s = f.fma(loop.results[0], alpha, k)
-                value = f.load(here, c * x_channel + i) * vectors.exp(f, vectors.log(f, s) * power)
+                exponent = vectors.log(f, s) * power
+                factor = f.select(exponent > f.constant(TOO_LARGE), f.constant(INFINITY), vectors.exp(f, exponent))
+                value = f.load(here, c * x_channel + i) * factor
                 f.store(f.select(lanes_below(f, W * group - i), value, f.constant(0.0)) if group == 1 else value, to, i)
     return f.finish()

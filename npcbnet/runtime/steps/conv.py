@@ -102,7 +102,7 @@ def plane(program, operation, x, pad):
                      program.weight(operation.bounds), kernel=1, outs=outs, vectors=vectors, direct=1)
         return y
     channel = places * lanes * vectors + 4 * lanes
-    raw, = program.scratch(groups * channels * outs * channel)
+    raw, = program.scratch(groups * channels * outs * channel + stride * lanes)
     program.step("conv_plane", x.corner(own_pad), program.weight(weight), raw, C, channels, groups, places, pitch,
                  x.channel, channel, kernel=K, outs=outs, vectors=vectors, direct=0)
     y = result(program, operation, pad)

@@ -64,7 +64,7 @@ def dense_group(program, operation, x):
                  program.weight(packing.tiles(operation.layer.scale(), outs)[0]),
                  program.weight(packing.tiles(operation.bias, outs)[0]), y.memory, count, tiles,
                  program.weight(operation.bounds), vectors=program.vectors, outs=outs)
-    program.free(words)
+    program.free(words.memory)
     return y
 
 
@@ -94,7 +94,7 @@ def plane(program, operation, x, pad):
     weight, channels = packing.grouped_tiles(weight, outs, groups)
     places = -(-full[0] * words.row // (lanes * vectors))
     channel = places * lanes * vectors + 4 * lanes
-    raw, = program.scratch(groups * channels * outs * channel)
+    raw, = program.scratch(groups * channels * outs * channel + stride * lanes)
     program.step("conv_plane", words.corner(own_pad), program.weight(weight, np.int32), raw, weight.shape[2], channels,
                  groups, places, words.row, words.channel, channel, kernel=K, outs=outs, vectors=vectors, direct=0,
                  pairs=1)
@@ -102,7 +102,7 @@ def plane(program, operation, x, pad):
     program.step("finish_plane", raw, program.weight(operation.bias), y.corner(), program.weight(operation.bounds),
                  F, *full, words.row, channel, y.row, y.channel, *y.sides[1:], program.weight(operation.layer.scale()),
                  pool=int(operation.pool), stride=stride, sure=True, pairs=1)
-    program.free(words)
+    program.free(words.memory)
     return y
 
 
@@ -119,5 +119,5 @@ def conv_group(program, operation, x, pad):
                  y.corner(), program.weight(operation.bounds), weight.shape[2], channels, groups, words.row,
                  words.channel, y.row, y.channel, *operation.behind, *y.sides[1:], program.weight(scale), kernel=K,
                  stride=stride, outs=outs, pool=int(operation.pool), sure=True, pairs=1)
-    program.free(words)
+    program.free(words.memory)
     return y
