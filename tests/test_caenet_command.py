@@ -82,6 +82,15 @@ def test_a_missing_scikit_learn_is_told_before_anything_is_trained(method, small
     assert not new.exists() and [path.name for path in old.iterdir()] == ["run.json"]
 
 
+def test_images_that_no_converter_can_restore_are_told_before_anything_is_trained(tmp_path, capsys):
+    images = np.zeros((60, 12, 13), np.uint8)
+    np.savez(tmp_path / "odd.npz", x_train=images, y_train=np.arange(60) % 3, x_test=images, y_test=np.arange(60) % 3)
+    assert main([str(tmp_path / "odd.npz"), "--net", "caenet", "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert "cannot restore images of 12x13" in said[-1] and not any("stage" in line for line in said)
+    assert not list((tmp_path / "run").glob("checkpoint*"))
+
+
 # --- features of another model ---
 def viewer(shape=(1, 12, 12)):
     """A classifier of one convolution, which has learned nothing: 3 x 6 x 6 features."""

@@ -90,9 +90,12 @@ def test_sizes_that_are_not_the_papers_have_a_note():
     rows = sections.here([{**cells, "model": "resnet32", "parameters": 464_154, "paper_parameters": 16e6},
                           {**cells, "model": "resnet18", "parameters": 11.2e6, "paper_parameters": 11e6},
                           {**cells, "model": "adadeep", "parameters": 8_532, "paper_parameters": 59_700},
-                          {**cells, "model": "subflow-0.1", "parameters": 67_824, "paper_parameters": 8_960}])
+                          {**cells, "model": "subflow-0.1", "parameters": 67_824, "paper_parameters": 8_960},
+                          {**cells, "model": "alexnet-wc", "parameters": 9.2e6, "paper_parameters": 5.81e6},
+                          {**cells, "model": "branchynet", "parameters": 605_886, "paper_parameters": 9.3e6}])
     notes = [row["size_note"] for row in rows]
     assert "16 million" in notes[0] and notes[1] is None and notes[2] is None and "subgraphs" in notes[3]
+    assert "pruned as well" in notes[4] and "9.3 million" in notes[5]
 
 
 def test_a_variant_that_is_not_faster_says_so():

@@ -3,13 +3,16 @@ import copy
 import hashlib
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import npcbnet
 from npcbnet import codebook, modelfile, npyfile
+from npcbnet.compress import structure
 from npcbnet.compress.constrained import Constrained
+from npcbnet.compress.prune import prune
 from npcbnet.compress.share import k_means, nearest, share, shared, train
 from npcbnet.data import digits
 from npcbnet.errors import ModelFileError, UsageError
@@ -26,6 +29,31 @@ def small(seed=0):
     """A net with weights enough for codebooks, its first layer too small for one."""
     net = Sequential([Conv2d(1, 2, 3), MaxPool2d(2), ReLU(), Conv2d(2, 12, 3), ReLU(), Flatten(), Dense(12 * 121, 10)])
     return Classifier(initialise(net, np.random.default_rng(seed)), (1, 28, 28), tuple("0123456789"))
+
+
+# --- what was pruned before ---
+def test_pruned_weights_stay_zero(monkeypatch):
+    """...when they come to share values, and when they learn on; and when channels are pruned."""
+    monkeypatch.setattr("npcbnet.compress.share.LEARNING_RATE", 3e-3)
+    dataset = small_digits()
+    model = Classifier(initialise(net((8, 12)), np.random.default_rng(0)), (1, 14, 14), small_lenet().class_names)
+    fit(ClassifierTask(model.net, dataset.train.labels), dataset.train.images, Plan(6, 32, 3e-3), stage="x", quiet=True)
+    model = prune(model, 0.5)
+    name = max(model.net.params, key=lambda name: model.net.params[name].size)
+    zeros = model.net.params[name] == 0
+    assert 0.3 < zeros.mean() < 0.7
+    for made in (share(model, 4), train(model, dataset, 4, epochs=5)):
+        weight = made.net.params[name]
+        assert (weight[zeros] == 0).all() and (weight != 0).mean() > 0.2 and len(np.unique(weight)) <= 4
+    assert made.record["shared"]["trained_is_kept"]
+    smaller = structure.train(model, dataset, 0.25, epochs=1, rounds=1)
+    assert (smaller.net.params[name] == 0).mean() > 0.3
+
+
+def test_the_gradient_of_codes_below_zero_is_none():
+    gradient, codes = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([[0, -1, 1], [1, 0, -1]], np.int16)
+    constrained = Constrained(SimpleNamespace(gradients=lambda *_: (0.0, {"w": gradient})), {"w": codes})
+    assert constrained.gradients(None, None, 1, None)[1]["w"].tolist() == [[4, 0, 5], [5, 4, 0]]
 
 
 # --- training on ---

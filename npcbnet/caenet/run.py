@@ -13,7 +13,7 @@ from npcbnet import __version__, judge, machine, modelfile, pictures, report
 from npcbnet.caenet import recipe, transfer
 from npcbnet.caenet.stages import Stages, accuracy, reconstruction_loss
 from npcbnet.clustering import check_method
-from npcbnet.nets import CBNet
+from npcbnet.nets import CBNet, ConvConverter
 from npcbnet.pipeline import check_dataset
 from npcbnet.progress import say
 
@@ -27,6 +27,7 @@ def train(run, dataset, out, *, threads=1, quiet=False):
     """
     check_dataset(dataset, run.seed)
     check_method(run.clustering)  # a run that is resumed, maybe elsewhere
+    ConvConverter(recipe.recipe(dataset, run.quick).form, dataset.input_shape)  # before the baseline has trained long
     if run.quick:
         dataset = replace(dataset, **{part: first(getattr(dataset, part), recipe.QUICK_IMAGES)
                                       for part in ("train", "validation", "test")})

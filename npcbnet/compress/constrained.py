@@ -11,8 +11,9 @@ import numpy as np
 class Constrained:
     """A task of npcbnet.training under constraints.
 
-    constraints: {parameter's name: bool array, True where a weight may be other than 0; or uint8 array of codes, equal
-    where weights share a value}, each of the parameter's shape.
+    constraints: {parameter's name: bool array, True where a weight may be other than 0; or an array of small whole
+    numbers, codes, equal where weights share a value, below 0 where a weight stays as it is}, each of the parameter's
+    shape.
     """
 
     def __init__(self, task, constraints):
@@ -46,5 +47,8 @@ def _masked(gradient, kept):
 
 def _summed(gradient, codes):
     """Each value's gradients added, and given to all weights of that value."""
-    sums = np.bincount(codes.reshape(-1), gradient.reshape(-1))
-    return sums.astype(gradient.dtype)[codes]
+    if codes.dtype == np.uint8:  # all of them learn
+        return np.bincount(codes.reshape(-1), gradient.reshape(-1)).astype(gradient.dtype)[codes]
+    found, learn = np.zeros_like(gradient), codes >= 0
+    found[learn] = np.bincount(codes[learn], gradient[learn]).astype(gradient.dtype)[codes[learn]]
+    return found

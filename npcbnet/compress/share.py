@@ -46,6 +46,8 @@ def train(model, dataset, centroids, *, first=True, epochs=None, seed=0, threads
     before, codes = copy.deepcopy(model), {}
     for name, array in _to_share(before.net.params, first).items():
         array[...], codes[name] = shared(array, centroids)
+        if is_pruned(array):
+            codes[name] = np.where(array == 0, np.int16(-1), codes[name])
     made = copy.deepcopy(before)
     retraining = Retraining(model, dataset, QUICK_IMAGES if quick else None, None, seed, threads)
     epochs = epochs or (QUICK_EPOCHS if quick else EPOCHS)
@@ -77,11 +79,22 @@ def is_weight(array):
 
 
 def shared(weight, centroids):
-    """weight of any shape -> (the same with at most so many values, codes: which of them, uint8 of the same shape)."""
+    """weight of any shape -> (the same with at most so many values, codes: which of them, uint8 of the same shape).
+
+    Of pruned weights one value is 0, so that zeros stay zeros.
+    """
     flat = weight.astype(np.float64).reshape(-1)
-    values = k_means(flat, centroids)
+    if is_pruned(flat):
+        values = np.sort(np.append(k_means(flat[flat != 0], centroids - 1), 0.0))
+    else:
+        values = k_means(flat, centroids)
     codes = nearest(flat, values)
     return values.astype(weight.dtype)[codes].reshape(weight.shape), codes.astype(np.uint8).reshape(weight.shape)
+
+
+def is_pruned(weight):
+    """Are a tenth or more of the weights zeros, and not all?"""
+    return 0.1 <= float((weight == 0).mean()) < 1
 
 
 def k_means(values, count):

@@ -14,6 +14,7 @@ import numpy as np
 
 from npcbnet.compress.channels import (by_output, followed, greatest, influence, is_depthwise, mixes, outputs,
                                        with_inputs, with_outputs)
+from npcbnet.compress.magnitude import zeros_held
 from npcbnet.compress.retrain import Retraining, check
 from npcbnet.errors import UsageError
 from npcbnet.layers import BatchNorm2d, Container, Sequential
@@ -220,8 +221,8 @@ def train(model, dataset, share, *, scope="layer", kind="taylor", rounds=2, epoc
           quick=False, quiet=True, checkpoint=None):
     """A copy of a Classifier without `share` of its channels, trained by distillation from the model's logits.
 
-    The channels go in `rounds` steps, with an epoch of training between them and `epochs` in the end. seed draws;
-    no result depends on threads. quick: QUICK_IMAGES images. checkpoint: as for training.fit, of the last training.
+    What was pruned before stays zero. The channels go in `rounds` steps, with an epoch of training between them and
+    `epochs` in the end. seed draws; no result depends on threads. quick: QUICK_IMAGES images. checkpoint: as for training.fit, of the last training.
     Raises UsageError, and what fit raises.
     """
     check(model, dataset, seed, threads)
@@ -235,8 +236,8 @@ def train(model, dataset, share, *, scope="layer", kind="taylor", rounds=2, epoc
     for number in range(1, rounds + 1):
         last = number == rounds
         made = prune(made, _leaving(cuts(made), whole, share, scope, number / rounds), scope=scope, kind=kind, **seen)
-        retraining.run(retraining.task(made.net), epochs if last else 1, stage=f"channels {number}",
-                       checkpoint=checkpoint if last else None, quiet=quiet)
+        retraining.held(made.net, epochs if last else 1, zeros_held(made), stage=f"channels {number}",
+                        checkpoint=checkpoint if last else None, quiet=quiet)
     made.record = {**copy.deepcopy(model.record), "pruned": {
         "channels": {place.name: place.channels for place in cuts(made)}, "scope": scope, "by": kind,
         "epochs": epochs, "seed": int(seed)}}

@@ -26,6 +26,17 @@ def _others(used):
     return used.utilisation - used.own_utilisation if known else None
 
 
+def different(rows):
+    """Rows without those whose threshold does what one before did: the same multiply-adds, and as many right."""
+    seen, kept = set(), []
+    for row in rows:
+        key = row["dataset"], row["model"], row["macs"], row["accuracy"]
+        if row.get("threshold") is None or key not in seen:
+            kept.append(row)
+        seen.add(key)
+    return kept
+
+
 def on_frontier(rows):
     """Set on_frontier: no other row of the same data set is at least as fast and as accurate, and better in one."""
     for row in rows:

@@ -1,5 +1,9 @@
 """What the judges of both papers' claims share."""
-from npcbnet.evaluate.reading import brief_titles_of
+import math
+
+from npcbnet.evaluate.reading import brief_titles_of, facts_of, number
+
+LEAST = 0.001  # of accuracy: less is no difference, even where seeds agree
 
 
 def claim(text, published, ours, holds, why):
@@ -21,6 +25,16 @@ def verdict(values, good, bad):
 def all_or_some(held):
     """yes if all of some truths are, no if none is, else in part."""
     return "yes" if all(held) else "in part" if any(held) else "no"
+
+
+def noise(report, row):
+    """Standard deviation of a row's accuracy: over its seeds, or of one seed's by the number of test images."""
+    spread, right = number(row, "accuracy_spread"), number(row, "accuracy")
+    images = [number(one, "test") for one in facts_of(report).get("datasets") or () if isinstance(one, dict)
+              and one.get("name") == row.get("dataset")]
+    if spread is None and right is not None and images and images[0]:
+        spread = math.sqrt(max(0.0, right * (1 - right)) / images[0])
+    return max(spread or 0.0, LEAST)
 
 
 class Titles:

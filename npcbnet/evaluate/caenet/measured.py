@@ -79,6 +79,7 @@ class Measured:
             windows.append(window(f"{self.trained.folder.name} {key}", used))
             rows.append({
                 **self._where(), "model": key, "device": THIS_MACHINE, "latency_ms": self.latencies[key].latency_ms,
+                "speedup": self.latencies[self.trained.base].latency_ms / self.latencies[key].latency_ms,
                 "latency_p95_ms": self.latencies[key].latency_p95_ms, "power_w": used.power_w,
                 "energy_kind": used.kind, "meter": used.meter, "resolution": used.resolution, "invalid": used.invalid,
                 "parameters": model.parameter_count(), "nonzero": nonzero(model),
@@ -137,6 +138,7 @@ class Measured:
     def made(self):
         """Rows of what was done to each rival, and whether it came out as it was asked for."""
         return [{**self._where(), **{key: row.get(key) for key in ("model", "choices", "met", "missed")},
+                 "epochs": epochs_of(self.models[row["model"]].record),
                  "notes": "; ".join(row.get("notes") or ()) or None, "accuracy": self.accuracies[row["model"]]}
                 for row in self.trained.rivals]
 
@@ -153,3 +155,9 @@ class Measured:
                          "latency_ms": self.latencies[key].latency_ms,
                          "accuracy": float((answer.label == self.test.labels).mean())})
         return rows
+
+
+def epochs_of(record):
+    """How many epochs a model's record says that its last training took; None where it says nothing."""
+    found = [step["epochs"] for step in record.values() if isinstance(step, dict) and "epochs" in step]
+    return found[-1] if found else None

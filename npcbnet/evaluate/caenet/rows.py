@@ -8,6 +8,7 @@ PLAIN = ", no augmentation"  # behind one of these
 RANDOM, TRANSFERRED, TUNED, SCRATCH = ("frozen random encoder", "frozen converting encoder", "fine-tuned",
                                        "from scratch")
 
+OTHER = 1.5  # times as many parameters, or as few, are another network's
 LARGE = ("vgg16", "resnet50", "resnet32", "resnet18", "mobilenetv2")  # of Table I's lower half
 
 
