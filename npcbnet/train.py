@@ -28,8 +28,8 @@ def parser():
     p.add_argument("--recipe", nargs="+", choices=[*RECIPES, "all"], metavar="NAME",
                    help=f"converters to train: {', '.join(RECIPES)}, or all (default: fast)")
     p.add_argument("--epochs", type=int,
-                   help="epochs of every stage (default: chosen by the size of the data set); with --net caenet those of "
-                        "the baseline, and the other stages train no longer than they do without")
+                   help="epochs of every stage (default: chosen by the size of the data set); with --net caenet those "
+                        "of the baseline, and the other stages train no longer than they do without")
     p.add_argument("--seed", type=int, default=0, help="seed of all random numbers in training (default: 0)")
     p.add_argument("--threshold", default="auto",
                    help="BranchyNet's exit threshold: nats, 'paper', or 'auto' by validation (default)")

@@ -222,8 +222,8 @@ def train(model, dataset, share, *, scope="layer", kind="taylor", rounds=2, epoc
     """A copy of a Classifier without `share` of its channels, trained by distillation from the model's logits.
 
     What was pruned before stays zero. The channels go in `rounds` steps, with an epoch of training between them and
-    `epochs` in the end. seed draws; no result depends on threads. quick: QUICK_IMAGES images. checkpoint: as for training.fit, of the last training.
-    Raises UsageError, and what fit raises.
+    `epochs` in the end. seed draws; no result depends on threads. quick: QUICK_IMAGES images. checkpoint: as for
+    training.fit, of the last training. Raises UsageError, and what fit raises.
     """
     check(model, dataset, seed, threads)
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
