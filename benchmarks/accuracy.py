@@ -1,4 +1,4 @@
-"""Accuracy of every model on every data set, mean and spread over seeds: trains all, for hours on a Pi, one on a PC.
+"""Accuracy of every model on every data set, mean and spread over seeds: trains all, which takes hours.
 
     NPCBNET_DATA=../shared/data python -m benchmarks.accuracy mnist fmnist --seeds 3 --out runs/accuracy \\
         --json benchmarks/results/accuracy.json

@@ -51,7 +51,26 @@ def peers(result, path):
                  for row in chosen if (row["model"], row["input"]) == (model, kind)}
         lines.append(f"| {NETS.get(model, model)} | {kind} | "
                      + " | ".join(cells.get(batch, "") for batch in batches) + " |")
+    closer = [f"{NETS.get(row['model'], row['model'])} ({row['input']}, batch {row['batch']:,}) "
+              f"{row['ratio_all']:.2f}×" for row in chosen if row["ratio_all"] < row["ratio"]]
+    lines += ["", "OpenVINO was measured, too. Where it is the fastest of the peers, the lead is smaller: "
+              + "; ".join(closer) + "."] if closer else []
     return "\n".join([*lines, "", results.made_by(result)])
+
+
+def startup(result, path):
+    """A sentence."""
+    def span(runtime, cache):
+        times = [row["median_ms"] for row in result["rows"] if (row["runtime"], row["cache"]) == (runtime, cache)]
+        low, high = (f"{time:.0f}" for time in (min(times), max(times)))
+        return f"{low} ms" if low == high else f"{low} to {high} ms"
+
+    peers = [f"{PEERS[name]} {span(name, cache)}" for name, cache in dict.fromkeys(
+        (row["runtime"], row["cache"]) for row in result["rows"] if row["runtime"] != "npcbnet")]
+    return (f"From `python` to the first prediction of a fresh process it is {span('npcbnet', 'warm')}, the first "
+            f"time on a machine {span('npcbnet', 'cold')} ({', '.join(peers)}; "
+            "[startup.md](benchmarks/results/startup.md)).\n\n"
+            + results.made_by(result))
 
 
 def _short(statistics):
@@ -92,10 +111,16 @@ def caenet_tables(result):
                   "| model | accuracy | µs an image | times as fast | multiply-adds | weights, not zero | kB |",
                   "|---|---|---|---|---|---|---|"]
         lines += [f"| {name_of(row)} | {_share(row)} | {_short({'median': 1e3 * row['latency_ms']})} | "
-                  f"{row['speedup']:.2f} | {row['macs']:,.0f} | {row['nonzero']:,.0f} | "
+                  f"{_times(row)} | {row['macs']:,.0f} | {row['nonzero']:,.0f} | "
                   f"{row['file_bytes'] / 1e3:,.0f} |" for row in result[key] if row["device"] == THIS_MACHINE]
         lines += [""]
     return lines
+
+
+def _times(row):
+    """How many times as fast a row is, with its spread where there are several seeds."""
+    spread = row.get("speedup_spread")
+    return f"{row['speedup']:.2f}" + (f" ± {spread:.2f}" if spread and row["speedup"] != 1 else "")
 
 
 def _share(row):
@@ -107,7 +132,7 @@ def _share(row):
 
 
 MAKERS = {"report.json": evaluation, "accuracy.json": accuracy, "latency.json": latency, "peers.json": peers,
-          "training_speed.json": training_speed, "realism.json": realism}
+          "training_speed.json": training_speed, "realism.json": realism, "startup.json": startup}
 
 
 def made(text):

@@ -21,7 +21,8 @@ def parser():
     p.add_argument("--images", metavar="DATA", help="data set whose test images are used: a name or a path (default: "
                    "the model's own where it is at hand, else generated ones)")
     p.add_argument("--rounds", type=int, default=30, help="how often all images take their turn (default: 30)")
-    p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures and the machine to this file")
+    p.add_argument("--json", type=Path, metavar="FILE",
+                   help="also write the figures and the machine to this file (other commands' --json prints)")
     return p
 
 

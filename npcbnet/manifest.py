@@ -81,7 +81,7 @@ def parse(data):
     version = manifest.get("format") if isinstance(manifest, dict) else None
     if isinstance(version, int) and version > FORMAT:
         raise ModelFileError(f"was written by a newer npcbnet (format {version}, this one reads {FORMAT}); "
-                             "upgrade with pip install -U npcbnet")
+                             "install a newer npcbnet")
     if type(version) is not int or version < 1 or set(manifest) != FIELDS:
         raise damaged(f"its manifest does not have the fields of format 1 or {FORMAT}")
     if manifest["preprocessing"] != PREPROCESSING or not isinstance(manifest["record"], dict):

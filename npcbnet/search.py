@@ -15,7 +15,8 @@ Draws encoders of 3x3 convolutions (widths, depths, strides) with a dense head, 
 machine, and trains the rest in rungs, each time keeping the better half. Validation images choose; the test set judges
 the winner. Where nothing meets the SLO, the fastest is shown, not saved, and the status is 1. What is trained of the
 winner lies beside the file to write until that is saved: stopped, the same command does the rungs again and goes on
-from there, and so it does with --save-anyway after a miss."""
+from there, and so it does with --save-anyway after a miss. The milliseconds above suit a PC: on a Pi ask
+python -m npcbnet.bench first how long networks take there."""
 
 
 def parser():

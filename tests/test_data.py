@@ -296,7 +296,7 @@ def test_folder_of_images(tmp_path):
 def test_folder_of_mixed_sizes(tmp_path):
     path = image_folder(tmp_path)
     save_image(path / "dog" / "9.png", np.zeros((7, 7, 3), np.uint8))
-    refused(r"dog.9.png is 3x7x7 .* but .*cat.0.png is 1x6x5; pass a size", path)
+    refused(r"dog.9.png is 3x7x7 .* but .*cat.0.png is 1x6x5; bring all to one size", path)
     assert data.load(path, shape=(1, 6, 5)).input_shape == (1, 6, 5)
 
 

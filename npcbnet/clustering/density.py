@@ -76,5 +76,5 @@ def _sklearn():
         import sklearn.cluster
     except ImportError:
         raise UsageError("dbscan and hdbscan need scikit-learn, which is not installed: pip install "
-                         "'npcbnet[cluster]', or choose k-means or cosine") from None
+                         "scikit-learn, or choose k-means or cosine") from None
     return sklearn.cluster

@@ -25,6 +25,7 @@ that the network meets the budgets; without any: half a point of accuracy, 2/3 o
 cannot, it says by how much it fails, saves nothing and ends with status 1; so does --slo-ms. Zeros make dense layers
 faster where they are many, convolutions never: those take fewer channels. What is trained lies beside the file to
 write until that is saved: stopped, the same command goes on from there, and so it does with --save-anyway after a miss.
+The milliseconds above suit a PC: on a Pi ask python -m npcbnet.bench first how long the model takes there.
 Scales are measured on validation images, fitting after pruning sees training images; the test set only judges."""
 
 BUDGETS = [("--max-drop", "POINTS", "so many points of accuracy less on validation images"),

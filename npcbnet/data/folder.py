@@ -70,7 +70,8 @@ def _read_images(path, classes, shape):
             images = np.empty((len(files), *image.shape[1:]), np.uint8)
         elif image.shape[1:] != images.shape[1:]:
             raise DataError(f"{file} is {convert.text(image.shape[1:])} (channels x height x width) but {files[0][0]} "
-                            f"is {convert.text(images.shape[1:])}; pass a size, shape=(C, H, W), to bring all to it")
+                            f"is {convert.text(images.shape[1:])}; bring all to one size: --shape C H W, "
+                            "in Python shape=(C, H, W)")
         images[number] = image[0]
     labels = np.array([label for _, label in files], np.int64)
     name = path.resolve().name

@@ -12,7 +12,7 @@ EXAMPLE = """examples:
   python -m npcbnet.energy mnist-cbnet --seconds 60 --out run.json    while another machine logs a USB meter; then
   python -m npcbnet.energy --log usb.csv --format um34c --window run.json
   python -m npcbnet.energy --latency-ms 1.9 --device pi4 --utilisation 0.25
-  python -m npcbnet.energy --estimates pi_estimate.json --device pi4 --utilisation 0.25
+  python -m npcbnet.energy --estimates benchmarks/results/pi_estimate.json --device pi4 --utilisation 0.25
 
 --meter and --device also take a JSON file with constants of your own: {"base": "pi4", "peak_w": 7.1}. Both clocks must
 be right where a log is joined. Ends with status 1 where a run is invalid (throttling, a clock that changed)."""

@@ -27,8 +27,8 @@ def parser():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("paper", choices=["cbnet", "caenet"], help="whose evaluation: the first paper's or the second's")
     p.add_argument("--datasets", nargs="+", metavar="NAME",
-                   help="names or paths, as for npcbnet.train (default, if at hand: mnist, fmnist, kmnist; for caenet "
-                   "cifar10, mnist, fmnist)")
+                   help="names or paths, as for npcbnet.train (default: mnist, fmnist, kmnist; for caenet cifar10, mnist, "
+                   "fmnist; fetched where missing, left out where that fails)")
     p.add_argument("--seeds", type=int, help="how many seeds (default: 3; with --quick 1; of caenet on colour images "
                    "always 1)")
     p.add_argument("--seed", type=int, default=0, help="the first seed (default: 0)")
@@ -42,7 +42,8 @@ def parser():
     p.add_argument("--latencies", nargs="+", default=[], type=Path, metavar="FILE",
                    help="latencies of a device that is not here")
     p.add_argument("--out", type=Path,
-                   help="folder of runs and report (default: runs/evaluate-PAPER, with --quick -quick)")
+                   help="folder of runs and report (default: runs/evaluate-PAPER; with --quick "
+                   "runs/evaluate-PAPER-quick)")
     p.add_argument("--report", type=Path, help="folder of the report and its pictures (default: that of the runs)")
     p.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
     return p
