@@ -24,10 +24,11 @@ class Latency:
     latency_first_ms: float
 
 
-def latencies(models, images, rounds=5):
+def latencies(models, images, rounds=5, seconds=0.0):
     """{name: Latency} of {name: model}, each compiled by `runtime.compile`, at batch 1. images (N, C, H, W) uint8.
 
-    The models take turns within a round, so a busy moment of the machine hits all of them.
+    The models take turns within a round, so a busy moment of the machine hits all of them. seconds: more than `rounds`
+    rounds, until so many seconds have passed: small models are done sooner than such a moment.
     """
     predictors, first = {}, {}
     for name, model in models.items():
@@ -35,11 +36,11 @@ def latencies(models, images, rounds=5):
         predictors[name] = runtime.compile(model)
         predictors[name].predict(images[0])
         first[name] = (time.perf_counter() - start) * 1e3
-    times = {name: np.empty((rounds, len(images))) for name in models}
-    for turn in range(rounds):
+    times, begin = {name: [] for name in models}, time.perf_counter()
+    while rounds > 0 or time.perf_counter() - begin < seconds:
+        rounds -= 1
         for name, predictor in predictors.items():
-            for i, image in enumerate(images):
-                times[name][turn, i] = _timed(predictor, image)
+            times[name].append([_timed(predictor, image) for image in images])
     return {name: Latency(float(np.median(t, axis=0).mean()), float(np.median(t)), float(np.percentile(t, 95)),
                           first[name]) for name, t in times.items()}
 

@@ -226,6 +226,17 @@ def test_it_learns_and_its_thresholds_save_work_on_validation_images(tmp_path):
     assert net.macs(shares) < net.macs()
 
 
+def test_models_take_turns_for_so_many_rounds_and_seconds(monkeypatch):
+    images, _ = blobs()
+    models, calls = {"one": cut_at_exit(small_net(), 4), "other": cut_at_exit(small_net(), 3)}, []
+    monkeypatch.setattr(judge, "_timed", lambda predictor, image: calls.append(predictor) or 0.001 * len(calls))
+    found = judge.latencies(models, images[:3], rounds=2)
+    assert [calls.index(predictor) for predictor in dict.fromkeys(calls)] == [0, 3] and len(calls) == 12
+    assert found["one"].latency_ms == pytest.approx(0.005) and found["other"].latency_ms == pytest.approx(0.008)
+    judge.latencies(models, images[:3], rounds=1, seconds=0.05)
+    assert len(calls) > 120 and len(calls) % 6 == 0
+
+
 def test_a_report_tells_every_exit(tmp_path):
     images, labels = blobs()
     net, _ = halves(small_net(), images)

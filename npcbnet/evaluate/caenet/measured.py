@@ -46,7 +46,8 @@ class Measured:
     @cached_property
     def latencies(self):
         """{key: judge.Latency}; keys ("branchynet", T) are BranchyNet at other thresholds."""
-        timed = judge.latencies({**self.models, **self._thresholds()}, self.sample, self.scope.rounds)
+        timed = judge.latencies({**self.models, **self._thresholds()}, self.sample, self.scope.rounds,
+                                self.scope.timed_s)
         if self.untrained:  # hundreds of times as slow: fewer images do
             timed |= judge.latencies(self.untrained, self.sample[:8], min(3, self.scope.rounds))
         return timed

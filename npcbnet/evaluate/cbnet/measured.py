@@ -33,7 +33,8 @@ class Measured:
     @cached_property
     def latencies(self):
         """{key: judge.Latency} of all models, and of BranchyNet at other thresholds (keys ("branchynet", T))."""
-        return judge.latencies({**self.models, **self._thresholds()}, self.sample(self.scope.timed), self.scope.rounds)
+        return judge.latencies({**self.models, **self._thresholds()}, self.sample(self.scope.timed), self.scope.rounds,
+                               self.scope.timed_s)
 
     def sample(self, count):
         """About `count` test images, evenly spread; the share of hard ones is that of all."""
