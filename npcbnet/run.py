@@ -10,7 +10,7 @@ from npcbnet.errors import UsageError
 from npcbnet.files import write_text
 from npcbnet.nets import Classifier
 
-RUN_FILE = "run.json"
+RUN_FILE, REPORT = "run.json", "report.json"
 QUICK_EPOCHS = 3
 NETS = ("cbnet", "caenet")
 MOST_CLUSTERS = 100
@@ -138,10 +138,11 @@ def _dataset_of(out):
 
 
 def is_finished(out):
-    """Did the run in `out` come to its end? Its report is then newer than its options, and its checkpoints are gone."""
-    report_file, run_file = Path(out) / "report.json", Path(out) / RUN_FILE
-    return (report_file.exists() and not list(Path(out).glob("checkpoint-*.npz"))
-            and report_file.stat().st_mtime_ns >= run_file.stat().st_mtime_ns)
+    """Did the run in `out` come to its end? Its report is then there, and its checkpoints are gone.
+
+    Times of files do not count: a run may have been copied.
+    """
+    return (Path(out) / REPORT).exists() and not list(Path(out).glob("checkpoint-*.npz"))
 
 
 def read_run(out):
@@ -175,4 +176,5 @@ def begin(run, out):
     out = Path(out)
     if list(out.glob("checkpoint-*.npz")):
         raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
+    (out / REPORT).unlink(missing_ok=True)  # of an earlier run
     write_text(out / RUN_FILE, json.dumps(asdict(run), indent=2) + "\n")

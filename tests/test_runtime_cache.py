@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import npcbnet
-from kernels._jit import cache_folder
+from npcbnet.kernels._jit import cache_folder
 from npcbnet.layers import Dense, Flatten, Sequential
 from npcbnet.nets import Classifier, branchynet_lenet
 from tests.runtime_models import filled, names, needs_engine, some_images

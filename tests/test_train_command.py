@@ -13,7 +13,7 @@ import npcbnet
 from npcbnet.data import digits
 from npcbnet.errors import UsageError
 from npcbnet.kernels._jit import COMPILED
-from npcbnet.run import Run, begin, free_folder, latest_unfinished, read_run
+from npcbnet.run import Run, begin, free_folder, is_finished, latest_unfinished, read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 30
@@ -147,6 +147,18 @@ def test_a_finished_run_is_not_run_again(whole):
 def test_resume_of_another_data_set_is_refused(whole):
     done = command("mnist", "--resume", "--out", whole[0])
     assert done.returncode == 2 and "not of mnist" in done.stderr
+
+
+def test_a_finished_run_may_be_copied_and_begun_anew(tmp_path):
+    """A copy's files have other times, in any order."""
+    folder = tmp_path / "run"
+    begin(Run("digits"), folder)
+    assert not is_finished(folder)
+    (folder / "report.json").write_text("{}")
+    os.utime(folder / "report.json", (0, 0))
+    assert is_finished(folder)
+    begin(Run("digits"), folder)
+    assert not is_finished(folder)
 
 
 def test_a_finished_run_keeps_its_folder(whole, small, tmp_path):
