@@ -131,8 +131,9 @@ def _share(row):
     return f"{100 * row['accuracy']:.2f}{spread} %"
 
 
-MAKERS = {"report.json": evaluation, "accuracy.json": accuracy, "latency.json": latency, "peers.json": peers, "peers-caenet.json": peers,
-          "training_speed.json": training_speed, "realism.json": realism, "startup.json": startup}
+MAKERS = {"report.json": evaluation, "accuracy.json": accuracy, "latency.json": latency, "peers.json": peers,
+          "peers-caenet.json": peers, "training_speed.json": training_speed, "realism.json": realism,
+          "startup.json": startup}
 
 
 def made(text):

@@ -96,7 +96,7 @@ def _by_phase(x, stride):
     if stride == 1:
         return x
     width = (W + stride - 1) // stride
-    phases = np.empty((C, H, stride * width, N), x.dtype)
+    phases = np.empty((C, H, min(stride, W) * width, N), x.dtype)  # those behind the image's width are empty
     for c in range(C):
         for h in range(H):
             for w in range(W):
@@ -130,7 +130,7 @@ def weight_gradient_loop(x, dy, stride, pad, dw):
     F, P, Q = dy.shape[:3]
     K = dw.shape[2]
     x = _by_phase(x, stride)
-    width = x.shape[2] // stride
+    width = (W + stride - 1) // stride
     dw[:] = 0
     x_flat, dy_flat, dw_flat = x.reshape(-1), dy.reshape(-1), dw.reshape(-1)
     x_at, w_at = np.empty(C * K, np.int64), np.empty(C * K, np.int64)

@@ -210,6 +210,9 @@ def test_the_stopwatch_tells_how_busy_the_machine_was_at_the_beginning(tmp_path)
         assert watch.drift == pytest.approx(drift)
     again = Stopwatch(small_lenet(), None, busy, tmp_path / "t.json")
     assert again.drift == watch.drift and again.known == watch.known
+    older = {key: ms for key, ms in json.loads((tmp_path / "t.json").read_text()).items() if "reading" not in key}
+    (tmp_path / "t.json").write_text(json.dumps(older))
+    assert Stopwatch(small_lenet(), None, busy, tmp_path / "t.json").drift == 1
 
 
 @pytest.mark.parametrize("asked", [{"slo_ms": 0.5 * WHOLE}, {"share": 0.5}])

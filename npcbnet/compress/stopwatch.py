@@ -28,6 +28,8 @@ class Stopwatch:
         kept = {} if path is None or not self.path.exists() else read_note(self.path, "measure", _positive)
         self.readings = [ms for key, ms in kept.items() if key.startswith(_READING)]  # of the original, in order
         self.known = {key: ms for key, ms in kept.items() if not key.startswith(_READING)}
+        if not self.readings and architecture(model) in self.known:  # a file of npcbnet before it kept readings
+            self.readings = [self.known[architecture(model)]] * FIRST
 
     @property
     def drift(self):
