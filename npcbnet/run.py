@@ -176,5 +176,6 @@ def begin(run, out):
     out = Path(out)
     if list(out.glob("checkpoint-*.npz")):
         raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
-    (out / REPORT).unlink(missing_ok=True)  # of an earlier run
+    if (out / REPORT).is_file():  # of an earlier run
+        (out / REPORT).unlink()
     write_text(out / RUN_FILE, json.dumps(asdict(run), indent=2) + "\n")

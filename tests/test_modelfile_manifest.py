@@ -77,7 +77,7 @@ def edit(manifest, path, value):
 
 EDITS = {
     "classifier": [
-        ("format", 3, r"written by a newer npcbnet \(format 3, this one reads 2\); upgrade with pip"),
+        ("format", 3, r"written by a newer npcbnet \(format 3, this one reads 2\); install a newer npcbnet"),
         ("format", 0, "fields of format 1"),
         ("format", True, "fields of format 1"),
         ("format", "1", "fields of format 1"),

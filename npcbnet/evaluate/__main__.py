@@ -27,8 +27,8 @@ def parser():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("paper", choices=["cbnet", "caenet"], help="whose evaluation: the first paper's or the second's")
     p.add_argument("--datasets", nargs="+", metavar="NAME",
-                   help="names or paths, as for npcbnet.train (default: mnist, fmnist, kmnist; for caenet cifar10, mnist, "
-                   "fmnist; fetched where missing, left out where that fails)")
+                   help="names or paths, as for npcbnet.train (default: mnist, fmnist, kmnist; for caenet cifar10, "
+                   "mnist, fmnist; fetched where missing, left out where that fails)")
     p.add_argument("--seeds", type=int, help="how many seeds (default: 3; with --quick 1; of caenet on colour images "
                    "always 1)")
     p.add_argument("--seed", type=int, default=0, help="the first seed (default: 0)")
