@@ -258,9 +258,11 @@ def test_machine_code_lies_where_nobody_else_may_write(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
     with pytest.raises(PermissionError, match="npcbnet is another user's"):
         cache_folder(tmp_path)
-    monkeypatch.undo()
+
+
+def test_a_relative_cache_home_is_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     assert cache_folder() == tmp_path / "home" / ".cache" / "npcbnet"
 
 
