@@ -274,3 +274,8 @@ def test_a_float_where_an_integer_belongs_is_not_saved(tmp_path):
     with pytest.raises(ModelFileError, match="'net.0.weight' is float32; quantise the model anew"):
         npcbnet.save(model, tmp_path / "m.npz")
     assert issubclass(ModelFileError, NpcbnetError)
+
+
+def test_a_strided_convolutions_peak_counts_the_sums_between():
+    layer = QuantizedConv2d(1, 4096, 1, stride=1024)
+    assert layer.output_shape((1, 1024, 1024)) == (4096, 1, 1) and layer.peak((1, 1024, 1024)) == 4096 * 1024 ** 2
